@@ -1,0 +1,150 @@
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, Self
+
+import torch.nn.functional as F
+from huggingface_hub import PyTorchModelHubMixin
+from torch import Tensor, nn
+
+from uda_seg.models._backbone import create_backbone, extract_features, normalization
+from uda_seg.models._blocks import ContextPath, FeatureFusion, Head, SpatialPath
+
+__all__ = ["BiSeNet", "BiSeNetOutput"]
+
+
+class BiSeNetOutput(NamedTuple):
+    """What :class:`BiSeNet` returns, in training and in evaluation."""
+
+    logits: Tensor
+    """``(B, K, H, W)`` class logits."""
+    auxiliary: tuple[Tensor, Tensor] | None
+    """While training, ``(B, K, H, W)`` logits of the context path at stride 8 and 16; else None."""
+
+
+class BiSeNet(nn.Module, PyTorchModelHubMixin, library_name="uda-seg", license="apache-2.0"):
+    """Bilateral segmentation network over any timm backbone with strides 16 and 32.
+
+    A shallow spatial path keeps detail at stride 8, a context path refines the backbone's
+    features from coarse to fine, and a fusion module joins them. The variant is the one with
+    public Cityscapes weights (one convolution in the fusion's attention, heads 256 and 64 wide).
+    With ResNet-18 and 19 classes 13,425,721 parameters, 13,275,539 of them used in evaluation.
+
+    ``save_pretrained(folder)`` writes safetensors and a config; ``from_pretrained(folder)`` reads
+    them without a network and without fetching backbone weights.
+
+    Reference: Yu et al., *BiSeNet: Bilateral Segmentation Network for Real-time Semantic
+    Segmentation*, ECCV 2018.
+
+    Args:
+        num_classes: K, the number of classes.
+        backbone: any name that timm knows and that has features of stride 16 and 32.
+        pretrained_backbone: start from timm's ImageNet weights.
+        in_channels: channels of the images.
+        backbone_kwargs: passed on to ``timm.create_model``, such as ``img_size`` or
+            ``pretrained_cfg_overlay``.
+
+    Raises:
+        ValueError: if ``num_classes`` or ``in_channels`` is not positive, or the backbone is
+            unknown or has other strides.
+
+    Example:
+        >>> import torch
+        >>> network = BiSeNet(19, "test_resnet", pretrained_backbone=False)
+        >>> logits, auxiliary = network(torch.rand(2, 3, 64, 96))
+        >>> logits.shape, len(auxiliary)
+        (torch.Size([2, 19, 64, 96]), 2)
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        backbone: str = "resnet18",
+        *,
+        pretrained_backbone: bool = True,
+        in_channels: int = 3,
+        backbone_kwargs: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        if num_classes < 1 or in_channels < 1:
+            raise ValueError(
+                "expected num_classes and in_channels of at least 1, "
+                f"got {num_classes} and {in_channels}"
+            )
+        self.in_channels = in_channels
+        self.spatial_path = SpatialPath(in_channels)
+        self.backbone = create_backbone(
+            backbone,
+            pretrained=pretrained_backbone,
+            in_channels=in_channels,
+            kwargs=backbone_kwargs or {},
+        )
+        self.context_path = ContextPath(*self.backbone.feature_info.channels())  # type: ignore[union-attr, operator]
+        self.fusion = FeatureFusion()
+        self.head = Head(256, 256, num_classes)
+        self.auxiliary_heads = nn.ModuleList(Head(128, 64, num_classes) for _ in range(2))
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Conv2d) and not name.startswith("backbone."):
+                nn.init.kaiming_normal_(module.weight, a=1)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+    def forward(self, images: Tensor, *, size: tuple[int, int] | None = None) -> BiSeNetOutput:
+        """Class logits of a batch of images.
+
+        Args:
+            images: ``(B, C, H, W)`` floating point, normalised by :attr:`normalization`, H and W
+                of at least 32.
+            size: height and width of the logits; the images' own by default. A smaller one makes
+                training cheaper, the ground truth's makes evaluation exact.
+
+        Returns:
+            The logits and, while training, the auxiliary logits, all ``(B, K, *size)``.
+
+        Raises:
+            ValueError: if the images have another number of channels or are too small.
+        """
+        self._check(images)
+        stride16, stride32 = extract_features(self.backbone, images)
+        detail = self.spatial_path(images)
+        context8, context16 = self.context_path(stride16, stride32, detail.shape[-2:])
+        size = size or (images.shape[-2], images.shape[-1])
+        logits = _resize(self.head(self.fusion(detail, context8)), size)
+        if not self.training:
+            return BiSeNetOutput(logits, None)
+        first, second = self.auxiliary_heads
+        auxiliary = (_resize(first(context8), size), _resize(second(context16), size))
+        return BiSeNetOutput(logits, auxiliary)
+
+    @property
+    def normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation a channel that the backbone expects, for images in [0, 1]."""
+        return normalization(self.backbone, self.in_channels)
+
+    def backbone_parameters(self) -> Iterator[nn.Parameter]:
+        """Parameters of the timm backbone, which usually starts pretrained."""
+        return self.backbone.parameters()
+
+    def head_parameters(self) -> Iterator[nn.Parameter]:
+        """All other parameters, which start from scratch and may learn ten times faster."""
+        return (p for name, p in self.named_parameters() if not name.startswith("backbone."))
+
+    @classmethod
+    def _from_pretrained(cls, **kwargs: Any) -> Self:
+        # The saved weights replace the backbone's, so those are not fetched.
+        network: Self = super()._from_pretrained(**{**kwargs, "pretrained_backbone": False})
+        return network
+
+    def _check(self, images: Tensor) -> None:
+        if images.ndim != 4 or images.shape[1] != self.in_channels:
+            raise ValueError(
+                f"expected images of shape (B, {self.in_channels}, H, W), got "
+                f"{tuple(images.shape)}; BiSeNet(..., in_channels=C) takes other channel counts"
+            )
+        if min(images.shape[-2:]) < 32:
+            raise ValueError(
+                f"expected images of at least 32x32 pixels, got {tuple(images.shape[-2:])}; "
+                "upsample them first"
+            )
+
+
+def _resize(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
