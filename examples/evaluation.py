@@ -1,0 +1,75 @@
+"""Score a network on a labelled data set by the protocol of Cityscapes."""
+
+from collections.abc import Iterable, Mapping
+from math import isnan
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from kornia.enhance import Normalize
+from rich.table import Table
+from torch import Tensor
+
+from uda_seg.datasets import CITYSCAPES_CLASSES, Sample
+from uda_seg.metrics import MeanIoU, pixel_accuracy
+from uda_seg.models import BiSeNet
+
+__all__ = ["CLASS_NAMES", "COLORS", "evaluate", "iou_table", "predict", "summary"]
+
+_EVALUATED = sorted(
+    (row for row in CITYSCAPES_CLASSES if row.train_id < 19), key=lambda row: row.train_id
+)
+CLASS_NAMES = [row.name for row in _EVALUATED]
+COLORS = [row.color for row in _EVALUATED]
+
+
+@torch.inference_mode()
+def predict(
+    network: BiSeNet, images: Tensor, *, size: tuple[int, int], label_size: tuple[int, int]
+) -> Tensor:
+    """Train ids ``(B, *label_size)`` of uint8 images that the network sees at ``size``."""
+    network.eval()
+    images = images.to(next(network.parameters()).device)
+    resized = F.interpolate(images / 255, size=size, mode="bicubic", antialias=True).clamp(0, 1)
+    normalize = Normalize(*map(torch.tensor, network.normalization))
+    logits: Tensor = network(normalize(resized), size=label_size).logits
+    return logits.argmax(dim=1)
+
+
+def evaluate(network: BiSeNet, batches: Iterable[Sample], *, size: tuple[int, int]) -> MeanIoU:
+    """Count predictions against the ground truth, at the ground truth's full resolution."""
+    metric = MeanIoU(len(CLASS_NAMES))
+    for images, labels, _ in batches:
+        height, width = labels.shape[-2:]
+        predictions = predict(network, images, size=size, label_size=(height, width))
+        metric.update(predictions, labels.to(predictions.device))
+    return metric
+
+
+def summary(metric: MeanIoU) -> dict[str, Any]:
+    """The figures of a results file, shares in [0, 1], None for a class that does not occur."""
+    iou = metric.iou().tolist()
+    return {
+        "mIoU": metric.compute().item(),
+        "pixel_accuracy": pixel_accuracy(metric.confusion_matrix()).item(),
+        "IoU": {n: None if isnan(v) else v for n, v in zip(CLASS_NAMES, iou, strict=True)},
+    }
+
+
+def iou_table(metrics: Mapping[str, MeanIoU]) -> Table:
+    """One column a network, one row a class, then mIoU and pixel accuracy, all in per cent."""
+    table = Table("class", title="IoU on held-out target images, %")
+    for name in metrics:
+        table.add_column(name, justify="right")
+    ious = [metric.iou() for metric in metrics.values()]
+    for row, name in enumerate(CLASS_NAMES):
+        table.add_row(name, *(_percent(iou[row]) for iou in ious))
+    table.add_section()
+    table.add_row("mIoU", *(_percent(iou.nanmean()) for iou in ious), style="bold")
+    matrices = [metric.confusion_matrix() for metric in metrics.values()]
+    table.add_row("pixel accuracy", *(_percent(pixel_accuracy(matrix)) for matrix in matrices))
+    return table
+
+
+def _percent(share: Tensor) -> str:
+    return "-" if share.isnan() else f"{100 * share.item():.1f}"

@@ -1,0 +1,213 @@
+"""Adapt a real-time network from synthetic to real streets without a single target label.
+
+    python examples/gta2city.py
+
+builds the toy city and trains one network three times, from the same seed and with equal steps
+and augmentation, so that the last thing you see is what adaptation did and what it did not:
+
+* source only: labelled source images, nothing else;
+* control: batch norm's running statistics follow the target, but there is no adaptation loss;
+  what this row gains is no merit of the discriminator;
+* adapted: the control, plus the light discriminator and FDA.
+
+On real data, with an ImageNet backbone:
+
+    python examples/gta2city.py --source-root GTA5 --target-root cityscapes --size 512 1024
+        --backbone resnet18 --pretrained --steps 40000 --warmup-steps 2000 --learning-rate 4e-4
+"""
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from functools import partial
+from math import ceil, isfinite
+from pathlib import Path
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+import tyro
+from kornia.augmentation import AugmentationSequential, RandomGaussianBlur, RandomHorizontalFlip
+from kornia.enhance import Normalize
+from lightning_fabric import Fabric, seed_everything
+from lightning_fabric.loggers.tensorboard import TensorBoardLogger
+from rich.console import Console
+from rich.progress import Progress, TextColumn
+from torch import Tensor
+from torch.optim.lr_scheduler import PolynomialLR
+from torch.utils.data import DataLoader, RandomSampler
+
+from adaptation import adversarial_step, control_step, source_step
+from atomic import atomic_path
+from comparison import save_comparison
+from evaluation import CLASS_NAMES, evaluate, iou_table, summary
+from toy_city import write_toy_city
+from uda_seg.datasets import GTA5, IGNORE_INDEX, Cityscapes, Sample
+from uda_seg.discriminators import DepthwiseFC
+from uda_seg.models import BiSeNet, BiSeNetOutput
+from uda_seg.transforms import fourier_domain_adaptation
+
+Row = Literal["source only", "control", "adapted"]
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of a run; the defaults suit the toy city."""
+
+    source_root: Path | None = None
+    """Folder of GTA5; the toy city if neither root is given."""
+    target_root: Path | None = None
+    """Folder of Cityscapes."""
+    output: Path = Path("runs/gta2city")
+    size: tuple[int, int] = (96, 192)
+    """Height and width that the network sees."""
+    backbone: str = "lcnet_050"
+    pretrained: bool = False
+    """Start from timm's ImageNet weights, fetched from the hub."""
+    batch_size: int = 4
+    steps: int = 300
+    warmup_steps: int = 100
+    """How many of the steps are source only in every row."""
+    learning_rate: float = 4e-3
+    discriminator_learning_rate: float = 1e-3
+    adversarial_weight: float = 0.05
+    beta: float = 0.05
+    seed: int = 0
+    workers: int = 2
+
+
+def main(config: Config) -> None:
+    """Train and score each row, then show table and picture."""
+    source, target, held_out = datasets(config)
+    weights = class_weights(source)
+    networks, metrics, results = {}, {}, {}
+    for row in get_args(Row):
+        started = time.perf_counter()
+        networks[row] = train(config, row, source, target, weights)
+        seconds = time.perf_counter() - started
+        batches = DataLoader(held_out, config.batch_size, num_workers=config.workers)
+        metrics[row] = evaluate(networks[row], batches, size=config.size)
+        results[row] = {**summary(metrics[row]), "training_seconds": seconds}
+        with atomic_path(config.output / row.replace(" ", "-")) as folder:
+            networks[row].save_pretrained(folder)
+    with atomic_path(config.output / "results.json") as file:
+        file.write_text(json.dumps({"config": asdict(config), **results}, indent=2, default=str))
+    samples = [held_out[index * len(held_out) // 4] for index in range(4)]
+    save_comparison(config.output / "comparison.png", samples, networks, size=config.size)
+    console = Console()
+    console.print(iou_table(metrics))
+    console.print(f"see {config.output / 'comparison.png'}; tensorboard --logdir {config.output}")
+
+
+def datasets(config: Config) -> tuple[GTA5, Cityscapes, Cityscapes]:
+    """Labelled source, unlabelled target, and held-out target whose labels only score."""
+    source_root, target_root = config.source_root, config.target_root
+    if source_root is None and target_root is None:
+        source_root, target_root = write_toy_city(Path("data/toy-city"))
+    if source_root is None or target_root is None:
+        raise ValueError("expected --source-root and --target-root together, or neither")
+    return (
+        GTA5(source_root, size=config.size),
+        Cityscapes(target_root, "train", labels=False, size=config.size),
+        Cityscapes(target_root, "val"),
+    )
+
+
+def class_weights(source: GTA5, samples: int = 500) -> Tensor:
+    """``1 / ln(1.02 + frequency)`` of each class, estimated on evenly spaced source labels."""
+    counts = torch.zeros(256, dtype=torch.int64)
+    for index in range(0, len(source), ceil(len(source) / samples)):
+        counts += source[index].label.flatten().bincount(minlength=256)
+    counts = counts[: len(CLASS_NAMES)]
+    return 1 / torch.log(1.02 + counts / counts.sum())
+
+
+def train(config: Config, row: Row, source: GTA5, target: Cityscapes, weights: Tensor) -> BiSeNet:
+    """Train the network of one row; the warm-up is the same in all of them."""
+    seed_everything(config.seed, verbose=False)
+    fabric = Fabric(devices=1, loggers=TensorBoardLogger(config.output, "logs", row))
+    network = BiSeNet(len(CLASS_NAMES), config.backbone, pretrained_backbone=config.pretrained)
+    optimizer = torch.optim.AdamW(network.parameters(), config.learning_rate)
+    segmenter, optimizer = fabric.setup(network, optimizer)
+    discriminator = DepthwiseFC(len(CLASS_NAMES))
+    d_optimizer = torch.optim.Adam(
+        discriminator.parameters(), config.discriminator_learning_rate, betas=(0.9, 0.99)
+    )
+    discriminator, d_optimizer = fabric.setup(discriminator, d_optimizer)
+    optimizers = (optimizer, d_optimizer)
+    schedules = [PolynomialLR(each, config.steps, power=0.9) for each in optimizers]
+    normalize = Normalize(*map(torch.tensor, network.normalization))
+    weights = weights.to(fabric.device)
+    loaders = fabric.setup_dataloaders(shuffled(config, source), shuffled(config, target))
+
+    network.train()
+    with Progress(*Progress.get_default_columns(), TextColumn("{task.fields[losses]}")) as progress:
+        task = progress.add_task(row, total=config.steps, losses="")
+        for step, (labelled, unlabelled) in enumerate(zip(*loaders, strict=True)):
+            stage = row if step >= config.warmup_steps else "source only"
+            images, target_images = labelled.image / 255, unlabelled.image / 255
+            if stage == "adapted":
+                images = fourier_domain_adaptation(images, target_images, config.beta)
+            images, labels = augment(images, labelled.label)
+            loss = partial(segmentation_loss, labels=labels, weights=weights)
+            images, target_images = normalize(images), normalize(target_images)
+            if stage == "source only":
+                losses = source_step(fabric, segmenter, images, loss)
+            elif stage == "control":
+                losses = control_step(fabric, segmenter, images, target_images, loss)
+            else:
+                losses = adversarial_step(
+                    fabric, segmenter, discriminator, images, target_images, loss,
+                    weight=config.adversarial_weight,
+                )  # fmt: skip
+            for each in optimizers:
+                each.step()
+                each.zero_grad()
+            for schedule in schedules:
+                schedule.step()
+            values = finite(losses, row, step, labelled.name)
+            progress.update(
+                task, advance=1, losses=" ".join(f"{k} {v:.3f}" for k, v in values.items())
+            )
+            fabric.log_dict(values, step)
+    return network
+
+
+def shuffled(config: Config, data: GTA5 | Cityscapes) -> DataLoader[Sample]:
+    """As many random batches as there are steps, through the data again where it ends."""
+    sampler = RandomSampler(data, num_samples=config.steps * config.batch_size)
+    return DataLoader(data, config.batch_size, sampler=sampler, num_workers=config.workers)
+
+
+def augment(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Flip and blur, the augmentation of the study, equal in every row."""
+    operations = AugmentationSequential(
+        RandomHorizontalFlip(), RandomGaussianBlur((5, 5), (0.1, 2.0)), data_keys=["input", "mask"]
+    )
+    images, masks = operations(images, labels[:, None].float())
+    return images, masks[:, 0].long()
+
+
+def segmentation_loss(output: BiSeNetOutput, labels: Tensor, weights: Tensor) -> Tensor:
+    """Weighted cross entropy of BiSeNet's main and auxiliary logits."""
+    return torch.stack(
+        [
+            F.cross_entropy(logits, labels, weights, ignore_index=IGNORE_INDEX)
+            for logits in (output.logits, *(output.auxiliary or ()))
+        ]
+    ).sum()
+
+
+def finite(losses: dict[str, Tensor], row: Row, step: int, names: list[str]) -> dict[str, float]:
+    """The losses as numbers; stops the run where one is NaN or infinite."""
+    values = {name: loss.item() for name, loss in losses.items()}
+    if not all(map(isfinite, values.values())):
+        raise FloatingPointError(
+            f"{row} diverged at step {step} with losses {values} on {names}; "
+            "nothing was saved of this row; lower the learning rates"
+        )
+    return values
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config))
