@@ -127,9 +127,10 @@ def train(config: Config, row: Row, source: GTA5, target: Cityscapes, weights: T
     seed_everything(config.seed, verbose=False)
     fabric = Fabric(devices=1, loggers=TensorBoardLogger(config.output, "logs", row))
     network = BiSeNet(len(CLASS_NAMES), config.backbone, pretrained_backbone=config.pretrained)
+    network.to(memory_format=torch.channels_last)  # twice as fast as torch's default on a CPU
     optimizer = torch.optim.AdamW(network.parameters(), config.learning_rate)
     segmenter, optimizer = fabric.setup(network, optimizer)
-    discriminator = DepthwiseFC(len(CLASS_NAMES))
+    discriminator = DepthwiseFC(len(CLASS_NAMES)).to(memory_format=torch.channels_last)
     d_optimizer = torch.optim.Adam(
         discriminator.parameters(), config.discriminator_learning_rate, betas=(0.9, 0.99)
     )

@@ -1,10 +1,12 @@
 """The toy city: streets drawn by a program, so that adaptation runs without a data set.
 
-    python examples/toy_city.py --root data/toy-city --seed 0
+    python examples/toy_city.py --root data/toy-city
+
+writes a synthetic source, ``data/toy-city/gta5``, and a target that a camera seems to have taken,
+``data/toy-city/cityscapes``, in the on-disk formats of GTA5 and Cityscapes.
 """
 
 import json
-import shutil
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -17,48 +19,160 @@ import numpy.typing as npt
 import tyro
 from PIL import Image
 from rich.progress import track
-from toytown.looks import LOOKS, develop_camera, develop_game, expose, shade
+
+from atomic import atomic_path
+from toytown.looks import develop_camera, develop_game, expose, shade
+from toytown.materials import LOOKS
 from toytown.raster import Pinhole, rasterize
 from toytown.scene import street_scene
 from toytown.street import Style
-
 from uda_seg.datasets import CITYSCAPES_CLASSES
 
-Pixels = npt.NDArray[np.uint8]
+__all__ = ["ToyCity", "render_scene", "write_toy_city"]
 
-VERSION = 1
-RAW_ID = {row.name: row.raw_id for row in CITYSCAPES_CLASSES}
-CITIES = {"train": ("aldenau", "birkstadt", "corvingen"), "val": ("dornfels", "eschbruck")}
+Pixels = npt.NDArray[np.uint8]
+Size = tuple[int, int]
+
+VERSION = 1  # of the pictures: a city of another version is another city
 SUPERSAMPLING = 2
+CITIES = {"train": ("aldenau", "birkstadt", "corvingen"), "val": ("dornfels", "eschbruck")}
+RAW_ID = {row.name: row.raw_id for row in CITYSCAPES_CLASSES}
+PALETTE = [value for row in CITYSCAPES_CLASSES if row.raw_id >= 0 for value in row.color]
 
 
 class ToyCity(NamedTuple):
     """Where the two data sets are."""
 
-    source_root: Path  # as GTA5 is unpacked
-    target_root: Path  # as Cityscapes is unpacked
+    source_root: Path
+    """In the layout of GTA5."""
+    target_root: Path
+    """In the layout of Cityscapes."""
 
 
-class Task(NamedTuple):
+class Scene(NamedTuple):
+    """Which picture to draw; nothing else has a part in how it looks but the seed and size."""
+
     style: Style
     split: str
-    index: int
+    number: int
 
 
-def render_scene(style: Style, seed: Sequence[int], size: tuple[int, int]) -> tuple[Pixels, Pixels]:
-    street, view, lens = np.random.SeedSequence(seed).spawn(3)
-    surfaces = street_scene(np.random.default_rng(street), style)
-    rng = np.random.default_rng(view)
-    pinhole = Pinhole(rng.normal(0, 0.04), rng.normal(0.035, 0.012), rng.normal(0, 0.008), rng.uniform(0.85, 1.0))
+def render_scene(style: Style, seed: Sequence[int], size: Size) -> tuple[Pixels, Pixels]:
+    """Draw one street.
+
+    Args:
+        style: ``"game"`` or ``"camera"``.
+        seed: integers that decide on everything.
+        size: height and width in pixels; the same street at any size.
+
+    Returns:
+        The image ``(H, W, 3)`` and its raw Cityscapes ids ``(H, W)``.
+    """
+    street, view, lens = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(3))
+    surfaces = street_scene(street, style)
+    pinhole = Pinhole(
+        yaw=view.normal(0, 0.04),
+        pitch=view.normal(0.035, 0.012),
+        roll=view.normal(0, 0.008),
+        focal=view.uniform(0.85, 1.0),
+    )
     height, width = size
     seen = rasterize(surfaces, pinhole, (SUPERSAMPLING * height, SUPERSAMPLING * width))
-    ids = np.array([RAW_ID[s.label] for s in surfaces], dtype=np.uint8)
+    develop = develop_game if style == "game" else develop_camera
+    image = develop(shade(surfaces, seen, LOOKS[style]), seen, lens)
+    image = image.reshape(height, SUPERSAMPLING, width, SUPERSAMPLING, 3).mean(axis=(1, 3))
+    pixels = np.rint(255 * np.clip(image, 0, 1)).astype(np.uint8)
+    ids = np.array([RAW_ID[surface.label] for surface in surfaces], dtype=np.uint8)
     label = ids[seen.surface[::SUPERSAMPLING, ::SUPERSAMPLING]]
-    rng = np.random.default_rng(lens)
-    image = shade(surfaces, seen, LOOKS[style])
-    image = (develop_game if style == "game" else develop_camera)(image, seen, rng)
-    small = image.reshape(height, SUPERSAMPLING, width, SUPERSAMPLING, 3).mean(axis=(1, 3))
-    pixels = np.rint(255.0 * np.clip(small, 0, 1)).astype(np.uint8)
-    if style == "camera":
-        pixels = expose(pixels, rng)
-    return pixels, label
+    return (expose(pixels, lens) if style == "camera" else pixels), label
+
+
+def write_toy_city(
+    root: Path,
+    *,
+    source_images: int = 500,
+    target_train: int = 500,
+    target_val: int = 100,
+    size: Size = (96, 192),
+    seed: int = 0,
+    workers: int = 2,
+) -> ToyCity:
+    """Write a toy city under ``root``, or take the one that is there.
+
+    Args:
+        root: a folder that does not exist yet, or holds a city of the same parameters.
+        source_images: labelled images in the game's look.
+        target_train: images in the camera's look for training.
+        target_val: held-out images in the camera's look, of other cities.
+        size: height and width of all images, at least 32.
+        seed: decides on everything; equal seeds give equal files.
+        workers: processes; they do not change the result.
+
+    Raises:
+        ValueError: for a count below 1, a size below 32, or a seed below 0.
+        FileExistsError: if ``root`` holds anything but this very city.
+    """
+    counts = {"source_images": source_images, "target_train": target_train}
+    counts["target_val"] = target_val
+    if min(counts.values()) < 1 or min(size) < 32 or seed < 0:
+        raise ValueError(
+            "expected at least one image of each kind, a size of at least 32x32 and a seed of at "
+            f"least 0, got {counts}, {size} and {seed}"
+        )
+    parameters = {"version": VERSION, **counts, "size": list(size), "seed": seed}
+    if root.exists():
+        _refuse_another(root, parameters)
+    else:
+        scenes = [Scene("game", "train", index) for index in range(source_images)]
+        scenes += [Scene("camera", "train", index) for index in range(target_train)]
+        scenes += [Scene("camera", "val", index) for index in range(target_val)]
+        with atomic_path(root) as partial_root:
+            draw = partial(_write_scene, partial_root, seed=seed, size=size)
+            with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+                done = pool.map(draw, scenes, chunksize=20)
+                list(track(done, "drawing the toy city", total=len(scenes)))
+            (partial_root / "toy_city.json").write_text(json.dumps(parameters))
+    return ToyCity(root / "gta5", root / "cityscapes")
+
+
+def _refuse_another(root: Path, parameters: dict[str, object]) -> None:
+    file = root / "toy_city.json"
+    found = json.loads(file.read_text()) if file.is_file() else {}
+    others = [
+        f"{name} {found.get(name)} instead of {value}"
+        for name, value in parameters.items()
+        if found.get(name) != value
+    ]
+    if others:
+        raise FileExistsError(
+            f"expected {root} to be new or this very toy city, got one with {', '.join(others)}; "
+            "choose another folder or remove this one"
+        )
+
+
+def _write_scene(root: Path, scene: Scene, *, seed: int, size: Size) -> None:
+    splits = list(CITIES)
+    entropy = (seed, scene.style == "camera", splits.index(scene.split), scene.number)
+    image, label = render_scene(scene.style, entropy, size)
+    if scene.style == "game":
+        ids = Image.fromarray(label)
+        ids.putpalette(PALETTE)  # GTA5's labels are palette images whose indices are the ids
+        name = f"{scene.number + 1:05d}.png"
+        _save(Image.fromarray(image), root / "gta5" / "images" / name)
+        _save(ids, root / "gta5" / "labels" / name)
+    else:
+        cities = CITIES[scene.split]
+        city = cities[scene.number % len(cities)]
+        folder, name = Path(scene.split, city), f"{city}_{scene.number:06d}_000019"
+        images, labels = root / "cityscapes" / "leftImg8bit", root / "cityscapes" / "gtFine"
+        _save(Image.fromarray(image), images / folder / f"{name}_leftImg8bit.png")
+        _save(Image.fromarray(label), labels / folder / f"{name}_gtFine_labelIds.png")
+
+
+def _save(image: Image.Image, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path, compress_level=1)
+
+
+if __name__ == "__main__":
+    tyro.cli(write_toy_city)

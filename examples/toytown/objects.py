@@ -9,7 +9,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from toytown.shapes import FIGURES, VEHICLES, Outline, Vehicle, box, disc
+from toytown.figures import FIGURES
+from toytown.outlines import box, disc
+from toytown.vehicles import VEHICLES, Vehicle
 
 Points = npt.NDArray[np.float64]
 
@@ -35,7 +37,12 @@ def stand(points: Points, x: float, z: float, heading: float) -> Points:
 
 
 def figure(
-    rng: np.random.Generator, name: str, x: float, z: float, heading: float = 0.0, scale: float = 1.0
+    rng: np.random.Generator,
+    name: str,
+    x: float,
+    z: float,
+    heading: float = 0.0,
+    scale: float = 1.0,
 ) -> list[Surface]:
     """A flat figure of the table `FIGURES`; each of its materials takes one random tone."""
     tones = {part.material: float(rng.random()) for part in FIGURES[name]}
@@ -54,11 +61,14 @@ def _side(vehicle: Vehicle, x: float, tone: float) -> list[Surface]:
     """One side of a vehicle, with its windows and wheels painted on."""
 
     def at(outline: Sequence[tuple[float, ...]]) -> Points:
-        return np.array([(x, p[1] * vehicle.height, (p[0] - 0.5) * vehicle.length) for p in outline])
+        return np.array(
+            [(x, p[1] * vehicle.height, (p[0] - 0.5) * vehicle.length) for p in outline]
+        )
 
     body = "cargo" if vehicle.label == "truck" else vehicle.profile[0][2]
     radius = vehicle.wheel_radius
-    surfaces = [Surface(vehicle.label, body, at(vehicle.profile), tone)]
+    profile = at([corner[:2] for corner in vehicle.profile])
+    surfaces = [Surface(vehicle.label, body, profile, tone)]
     surfaces += [Surface(vehicle.label, "glass", at(window)) for window in vehicle.windows]
     for along in vehicle.wheels:
         wheel = disc(0.0, 0.0, radius)
@@ -84,7 +94,9 @@ def _faces(vehicle: Vehicle, tone: float) -> list[list[Surface]]:
     return faces
 
 
-def vehicle(rng: np.random.Generator, name: str, x: float, z: float, heading: float = 0.0) -> list[Surface]:
+def vehicle(
+    rng: np.random.Generator, name: str, x: float, z: float, heading: float = 0.0
+) -> list[Surface]:
     """A vehicle of the table `VEHICLES`: the faces that the eye can see, far ones first."""
     faces = [
         [s._replace(points=stand(s.points, x, z, heading)) for s in face]
@@ -99,12 +111,20 @@ def vehicle(rng: np.random.Generator, name: str, x: float, z: float, heading: fl
     return [surface for face in seen for surface in face]
 
 
-def foliage(rng: np.random.Generator, x: float, y: float, z: float, radius: float, tone: float) -> list[Surface]:
+def foliage(
+    rng: np.random.Generator, x: float, y: float, z: float, radius: float, tone: float
+) -> list[Surface]:
     """A crown or a bush: ragged blobs of leaves, dark ones below and bright ones above."""
     surfaces = []
     angles = np.linspace(0.0, 2.0 * np.pi, 11, endpoint=False)
     for i, (du, dv, size) in enumerate(
-        ((0.0, 0.0, 1.0), (-0.45, -0.15, 0.6), (0.45, -0.1, 0.6), (0.1, 0.4, 0.65), (-0.2, 0.35, 0.5))
+        (
+            (0.0, 0.0, 1.0),
+            (-0.45, -0.15, 0.6),
+            (0.45, -0.1, 0.6),
+            (0.1, 0.4, 0.65),
+            (-0.2, 0.35, 0.5),
+        )
     ):
         ragged = size * radius * rng.uniform(0.75, 1.2, angles.size)
         points = np.stack(

@@ -9,9 +9,22 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from toytown.objects import Surface, figure, foliage, tree, vehicle, EYE
-from toytown.shapes import VEHICLES
-from toytown.street import BEHIND, FAR, STREET_ODDS, STREETS, Block, Strip, Style, choose, flat, ground, lay_blocks, lay_strips
+from toytown.objects import Surface, figure, foliage, tree, vehicle
+from toytown.street import (
+    FAR,
+    GROUND,
+    STREET_ODDS,
+    STREETS,
+    Block,
+    Strip,
+    Style,
+    choose,
+    flat,
+    ground,
+    lay_blocks,
+    lay_strips,
+)
+from toytown.vehicles import VEHICLES
 
 TRAFFIC = {"saloon": 0.9, "estate": 0.8, "van": 0.25, "truck": 0.2, "bus": 0.18}
 PARKED = {"saloon": 4.0, "estate": 4.0, "van": 1.0}
@@ -42,7 +55,11 @@ def street_scene(rng: np.random.Generator, style: Style) -> list[Surface]:
     street = STREETS[choose(rng, STREET_ODDS[style])]
     left, right = lay_strips(rng, street.left, -1), lay_strips(rng, street.right, 1)
     strips, blocks = left + right, lay_blocks(rng)
-    surfaces = [_upright("sky", "sky", ((-5e3, 1e3), (5e3, 1e3)), -1e3, 4e3, 0.5), *ground(rng, strips, blocks), *_skyline(rng)]
+    surfaces = [
+        _upright("sky", "sky", ((-5e3, 1e3), (5e3, 1e3)), -1e3, 4e3, 0.5),
+        *ground(rng, strips, blocks),
+        *_skyline(rng),
+    ]
     for edge in (left[-1], right[-1]):
         for block in reversed(blocks):
             surfaces += _frontage(rng, street.frontage, edge, block)
@@ -50,11 +67,19 @@ def street_scene(rng: np.random.Generator, style: Style) -> list[Surface]:
         for block in reversed(blocks):
             surfaces += _populate(rng, style, strip, block)
             surfaces += _corner(rng, strip, block)
+    if style == "camera":
+        surfaces.append(_bonnet())
     return surfaces
 
 
 def _upright(
-    label: str, material: str, ends: tuple[tuple[float, float], tuple[float, float]], low: float, high: float, tone: float, light: float = 1.0
+    label: str,
+    material: str,
+    ends: tuple[tuple[float, float], tuple[float, float]],
+    low: float,
+    high: float,
+    tone: float,
+    light: float = 1.0,
 ) -> Surface:
     """A vertical rectangle over the line between two points (x, z) of the ground."""
     (x0, z0), (x1, z1) = ends
@@ -86,7 +111,9 @@ def _frontage(
         kind = choose(rng, odds)
         near = max(block[0], z - rng.uniform(9.0, 22.0))
         if kind == "building":
-            yield from _building(rng, edge.side, x + edge.side * rng.choice([0.0, 0.0, 1.5]), (near, z))
+            yield from _building(
+                rng, edge.side, x + edge.side * rng.choice([0.0, 0.0, 1.5]), (near, z)
+            )
         else:
             for tree_z in np.arange(z - 1.0, near, -rng.uniform(3.0, 6.0)):
                 yield from tree(rng, x + edge.side * rng.uniform(2.0, 9.0), tree_z)
@@ -109,15 +136,21 @@ def _skyline(rng: np.random.Generator) -> Iterator[Surface]:
                 yield from foliage(rng, x, 3.0, z, rng.uniform(5.0, 10.0), float(rng.random()))
 
 
+def _bonnet() -> Surface:
+    """The front of the car that carries the camera."""
+    outline = [(-0.8, 0.6), (0.8, 0.6), (0.75, 1.9), (0.55, 2.2), (-0.55, 2.2), (-0.75, 1.9)]
+    return Surface("ego vehicle", "bonnet", np.array([(x, 0.95, z) for x, z in outline]))
+
+
 def _shadow(strip: Strip, x: float, z: float, half: tuple[float, float]) -> Surface:
     """The dark ground below a thing."""
-    from toytown.street import GROUND
-
     label, material = GROUND[strip.kind]
     return flat(label, material, (x - half[0], x + half[0]), (z - half[1], z + half[1]), 0.5, 0.45)
 
 
-def _thing(rng: np.random.Generator, name: str, strip: Strip, x: float, z: float) -> Iterator[Surface]:
+def _thing(
+    rng: np.random.Generator, name: str, strip: Strip, x: float, z: float
+) -> Iterator[Surface]:
     """One thing of the tables with its shadow."""
     facing = np.pi if strip.kind == "oncoming" else 0.0
     if name in VEHICLES:

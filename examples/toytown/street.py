@@ -1,6 +1,7 @@
 """The ground of a toy street: strips that run away from the eye, crossings, markings."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -121,7 +122,12 @@ def lay_blocks(rng: np.random.Generator) -> list[Block]:
 
 
 def flat(
-    label: str, material: str, x: tuple[float, float], z: tuple[float, float], tone: float = 0.5, light: float = 1.0
+    label: str,
+    material: str,
+    x: tuple[float, float],
+    z: tuple[float, float],
+    tone: float = 0.5,
+    light: float = 1.0,
 ) -> Surface:
     """A rectangle on the ground."""
     corners = [(x[0], 0.0, z[0]), (x[1], 0.0, z[0]), (x[1], 0.0, z[1]), (x[0], 0.0, z[1])]
@@ -143,7 +149,7 @@ def ground(rng: np.random.Generator, strips: list[Strip], blocks: list[Block]) -
             for rail in (-0.72, 0.72):
                 middle = strip.middle + rail
                 yield flat(label, "metal", (middle - 0.06, middle + 0.06), (BEHIND, FAR))
-    for (_, start), (end, _) in zip(blocks, blocks[1:], strict=False):
+    for (_, start), (end, _) in pairwise(blocks):
         yield flat("road", "asphalt", (-FAR, FAR), (start, end), tones["asphalt"])
     for block in blocks:
         yield from _markings(rng, strips, block)
@@ -171,4 +177,11 @@ def _patches(rng: np.random.Generator, strips: list[Strip]) -> Iterator[Surface]
         strip = lanes[int(rng.integers(len(lanes)))]
         x, z = strip.middle + rng.uniform(-0.5, 0.5), rng.uniform(5.0, 40.0)
         width, length = rng.uniform(0.3, 0.8), rng.uniform(0.5, 6.0)
-        yield flat("road", "asphalt", (x - width, x + width), (z, z + length), rng.random(), rng.uniform(0.75, 1.1))
+        yield flat(
+            "road",
+            "asphalt",
+            (x - width, x + width),
+            (z, z + length),
+            rng.random(),
+            rng.uniform(0.75, 1.1),
+        )
