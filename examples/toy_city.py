@@ -7,7 +7,8 @@ writes a synthetic source, ``data/toy-city/gta5``, and a target that a camera se
 """
 
 import json
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
@@ -21,7 +22,7 @@ from PIL import Image
 from rich.progress import track
 
 from atomic import atomic_path
-from toytown.looks import develop_camera, develop_game, expose, shade
+from toytown.looks import develop_camera, develop_game, haze, shade
 from toytown.materials import LOOKS
 from toytown.raster import Pinhole, rasterize
 from toytown.scene import street_scene
@@ -33,7 +34,7 @@ __all__ = ["ToyCity", "render_scene", "write_toy_city"]
 Pixels = npt.NDArray[np.uint8]
 Size = tuple[int, int]
 
-VERSION = 1  # of the pictures: a city of another version is another city
+VERSION = 2  # of the pictures: a city of another version is another city
 SUPERSAMPLING = 2
 CITIES = {"train": ("aldenau", "birkstadt", "corvingen"), "val": ("dornfels", "eschbruck")}
 RAW_ID = {row.name: row.raw_id for row in CITYSCAPES_CLASSES}
@@ -72,19 +73,18 @@ def render_scene(style: Style, seed: Sequence[int], size: Size) -> tuple[Pixels,
     surfaces = street_scene(street, style)
     pinhole = Pinhole(
         yaw=view.normal(0, 0.04),
-        pitch=view.normal(0.035, 0.012),
+        pitch=view.normal(-0.03, 0.012),
         roll=view.normal(0, 0.008),
         focal=view.uniform(0.85, 1.0),
     )
     height, width = size
     seen = rasterize(surfaces, pinhole, (SUPERSAMPLING * height, SUPERSAMPLING * width))
-    develop = develop_game if style == "game" else develop_camera
-    image = develop(shade(surfaces, seen, LOOKS[style]), seen, lens)
-    image = image.reshape(height, SUPERSAMPLING, width, SUPERSAMPLING, 3).mean(axis=(1, 3))
-    pixels = np.rint(255 * np.clip(image, 0, 1)).astype(np.uint8)
+    look = LOOKS[style]
+    samples = haze(shade(surfaces, seen, look), seen, look, lens)
+    image = samples.reshape(height, SUPERSAMPLING, width, SUPERSAMPLING, 3).mean(axis=(1, 3))
     ids = np.array([RAW_ID[surface.label] for surface in surfaces], dtype=np.uint8)
     label = ids[seen.surface[::SUPERSAMPLING, ::SUPERSAMPLING]]
-    return (expose(pixels, lens) if style == "camera" else pixels), label
+    return (develop_game if style == "game" else develop_camera)(image, lens), label
 
 
 def write_toy_city(
@@ -109,15 +109,15 @@ def write_toy_city(
         workers: processes; they do not change the result.
 
     Raises:
-        ValueError: for a count below 1, a size below 32, or a seed below 0.
+        ValueError: for a count or workers below 1, a size below 32, or a seed below 0.
         FileExistsError: if ``root`` holds anything but this very city.
     """
     counts = {"source_images": source_images, "target_train": target_train}
     counts["target_val"] = target_val
-    if min(counts.values()) < 1 or min(size) < 32 or seed < 0:
+    if min(*counts.values(), workers) < 1 or min(size) < 32 or seed < 0:
         raise ValueError(
-            "expected at least one image of each kind, a size of at least 32x32 and a seed of at "
-            f"least 0, got {counts}, {size} and {seed}"
+            "expected at least one image of each kind, one worker, a size of 32x32 and a seed of "
+            f"0, got {counts}, {workers}, {size} and {seed}"
         )
     parameters = {"version": VERSION, **counts, "size": list(size), "seed": seed}
     if root.exists():
@@ -128,16 +128,27 @@ def write_toy_city(
         scenes += [Scene("camera", "val", index) for index in range(target_val)]
         with atomic_path(root) as partial_root:
             draw = partial(_write_scene, partial_root, seed=seed, size=size)
-            with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-                done = pool.map(draw, scenes, chunksize=20)
-                list(track(done, "drawing the toy city", total=len(scenes)))
+            done = _draw_all(draw, scenes, workers)
+            deque(track(done, "drawing the toy city", total=len(scenes)), maxlen=0)
             (partial_root / "toy_city.json").write_text(json.dumps(parameters))
     return ToyCity(root / "gta5", root / "cityscapes")
 
 
+def _draw_all(draw: Callable[[Scene], None], scenes: list[Scene], workers: int) -> Iterator[None]:
+    if workers == 1:
+        yield from map(draw, scenes)
+    else:
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            yield from pool.map(draw, scenes, chunksize=20)
+
+
 def _refuse_another(root: Path, parameters: dict[str, object]) -> None:
     file = root / "toy_city.json"
-    found = json.loads(file.read_text()) if file.is_file() else {}
+    if not file.is_file():
+        raise FileExistsError(
+            f"expected a toy city or nothing at {root}, got something else; choose another folder"
+        )
+    found = json.loads(file.read_text())
     others = [
         f"{name} {found.get(name)} instead of {value}"
         for name, value in parameters.items()

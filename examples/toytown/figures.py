@@ -30,7 +30,7 @@ def _pole(left: float, right: float, high: float, low: float = 0.0) -> Part:
 def _lantern(*lamps: str) -> tuple[Part, ...]:
     """A traffic light whose lamps, from the top, have these materials."""
     return (
-        _pole(-0.08, 0.08, 2.5),
+        _pole(-0.1, 0.1, 2.5),
         _light("lantern", box(-0.22, 0.22, 2.3, 3.4)),
         *(_light(lamp, disc(0.0, 3.2 - 0.35 * i, 0.14, 8)) for i, lamp in enumerate(lamps)),
     )
@@ -89,26 +89,26 @@ FIGURES: dict[str, tuple[Part, ...]] = {
         _motorcycle("tail", box(-0.1, 0.1, 0.72, 0.8)),
     ),
     "lamp": (
-        _pole(-0.09, 0.09, 7.0),
+        _pole(-0.11, 0.11, 7.0),
         _pole(-1.6, 0.09, 7.05, low=6.9),
         Part("pole", "lamp", box(-1.9, -1.1, 6.8, 7.0)),
     ),
-    "pole": (_pole(-0.07, 0.07, 4.5),),
+    "pole": (_pole(-0.1, 0.1, 5.0),),
     "bollard": (_pole(-0.09, 0.09, 1.0),),
     "traffic light": _lantern("red", "dark", "dark"),
     "go light": _lantern("dark", "dark", "green"),
     "round sign": (
-        _pole(-0.05, 0.05, 2.4),
+        _pole(-0.06, 0.06, 2.4),
         _sign("red", disc(0.0, 2.7, 0.38)),
         _sign("plate", disc(0.0, 2.7, 0.27)),
     ),
     "warning sign": (
-        _pole(-0.05, 0.05, 2.4),
+        _pole(-0.06, 0.06, 2.4),
         _sign("red", ((-0.48, 2.3), (0.48, 2.3), (0.0, 3.15))),
         _sign("plate", ((-0.28, 2.42), (0.28, 2.42), (0.0, 2.9))),
     ),
     "blue sign": (
-        _pole(-0.05, 0.05, 2.3),
+        _pole(-0.06, 0.06, 2.3),
         _sign("blue", box(-0.42, 0.42, 2.2, 3.0)),
         _sign("plate", box(-0.2, 0.2, 2.4, 2.8)),
     ),

@@ -8,9 +8,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
-from toytown.materials import Color, Look
+from toytown.materials import Look, Material
 from toytown.objects import Surface
 from toytown.raster import Floats, Fragments
+
+Pixels = npt.NDArray[np.uint8]
+
+FACADES = ("plaster", "brick", "stone")
+HAZE_DEPTH = 300.0  # metres: the sky behind it is no hazier
 
 
 def _noise_tile(side: int = 256) -> Floats:
@@ -29,25 +34,22 @@ NOISE = _noise_tile()
 def shade(surfaces: list[Surface], seen: Fragments, look: Look) -> Floats:
     """Light the palette's colours and lay the textures on; RGB in [0, 1], (H, W, 3)."""
     materials = [look.materials[surface.material] for surface in surfaces]
-    tones = np.array([surface.tone for surface in surfaces], dtype=np.float32)
-    base = np.array([_tint(m.colors, s.tone) for m, s in zip(materials, surfaces, strict=True)])
-    image = (base.astype(np.float32) / 255.0)[seen.surface]
-    names = [surface.material for surface in surfaces]
-    for material in ("plaster", "brick", "stone"):
-        numbers = np.flatnonzero([name == material for name in names])
-        facade = np.isin(seen.surface, numbers)
-        image[facade] = _facade(image[facade], facade, seen, tones, look)
-    contrast = np.array([m.contrast for m in materials], dtype=np.float32)[seen.surface]
-    grain = np.array([m.grain for m in materials], dtype=np.float32)[seen.surface]
-    image *= (1.0 + contrast * _grain(seen, grain))[..., None]
-    return image * _light(surfaces, seen, look)[seen.surface]
+    image = _tints(surfaces, materials)[seen.surface]
+    facade = np.array([surface.material in FACADES for surface in surfaces])[seen.surface]
+    image[facade] = _facade(image[facade], facade, surfaces, seen, look)
+    contrast, grain = np.array([(m.contrast, m.grain) for m in materials], dtype=np.float32).T
+    image *= (1.0 + contrast[seen.surface] * _grain(seen, grain[seen.surface]))[..., None]
+    image *= _light(surfaces, seen, look)[seen.surface]
+    return image
 
 
-def _tint(colors: tuple[Color, ...], tone: float) -> npt.NDArray[np.float64]:
-    """The colour that a tone chooses, a little brighter or darker."""
-    choice = tone * len(colors)
-    index = min(int(choice), len(colors) - 1)
-    return np.array(colors[index]) * (0.9 + 0.2 * (choice - index))
+def _tints(surfaces: list[Surface], materials: list[Material]) -> Floats:
+    """The colours that the surfaces' tones choose, each a little brighter or darker."""
+    choices = [s.tone * len(m.colors) for s, m in zip(surfaces, materials, strict=True)]
+    colors = [m.colors[int(choice)] for m, choice in zip(materials, choices, strict=True)]
+    brightness = 0.9 + 0.2 * (np.array(choices) % 1.0)
+    tints: Floats = (np.array(colors) / 255.0 * brightness[:, None]).astype(np.float32)
+    return tints
 
 
 def _light(surfaces: list[Surface], seen: Fragments, look: Look) -> Floats:
@@ -70,51 +72,57 @@ def _grain(seen: Fragments, grain: Floats) -> Floats:
 
 
 def _facade(
-    wall: Floats, mask: npt.NDArray[np.bool_], seen: Fragments, tones: Floats, look: Look
+    wall: Floats,
+    mask: npt.NDArray[np.bool_],
+    surfaces: list[Surface],
+    seen: Fragments,
+    look: Look,
 ) -> Floats:
     """Windows, cornices and a darker ground floor on the walls of houses."""
+    tones = np.array([surface.tone for surface in surfaces], dtype=np.float32)
     across, along, tone = seen.across[mask], seen.along[mask], tones[seen.surface[mask]]
-    width = 1.8 + 1.6 * tone
-    column, storey = across / width, along / 3.1
-    x, y = column % 1.0, storey % 1.0
-    frame = (np.abs(x - 0.5) < 0.3) & (np.abs(y - 0.55) < 0.33)
-    pane = (np.abs(x - 0.5) < 0.24) & (np.abs(y - 0.55) < 0.28) & (np.abs(x - 0.5) > 0.02)
-    shop = storey < 1.0
-    pane |= shop & (tone > 0.4) & (np.abs(x - 0.5) < 0.42) & (y > 0.15) & (y < 0.75)
-    which = NOISE[storey.astype(np.int32) & 255, column.astype(np.int32) & 255]
+    column, storey = across / (1.8 + 1.6 * tone), along / 3.1
+    floor, bay = np.floor(storey), np.floor(column)
+    x, y = np.abs(column - bay - 0.5), storey - floor
+    shop = (floor < 1.0) & (tone > 0.4)
+    pane = (x < 0.24) & (x > 0.02) & (np.abs(y - 0.55) < 0.28)
+    pane |= shop & (x < 0.42) & (np.abs(y - 0.45) < 0.3)
+    trim = (y < 0.06) | ((x < 0.3) & (np.abs(y - 0.55) < 0.33))
+    wall = wall * (1.0 + 0.15 * trim - 0.18 * (floor < 1.0)).astype(np.float32)[:, None]
     panes = np.array(look.materials["pane"].colors, dtype=np.float32) / 255.0
-    chosen = panes[((which + 1.0) * 0.499 * len(panes)).astype(np.int32)]
-    wall = np.where(shop[:, None], wall * 0.82, wall)
-    wall = np.where((y < 0.06)[:, None] | frame[:, None], wall * 1.15, wall)
-    return np.where(pane[:, None], chosen, wall).astype(np.float32)
+    which = NOISE[floor[pane].astype(np.int32) & 255, bay[pane].astype(np.int32) & 255]
+    wall[pane] = panes[((which + 1.0) * 0.499 * len(panes)).astype(np.int32)]
+    return wall
 
 
-def develop_game(image: Floats, seen: Fragments, rng: np.random.Generator) -> Floats:
-    """A blue distance, saturated colours and hard contrast."""
-    haze = 1.0 - np.exp(-np.minimum(seen.distance, 400.0) / 900.0)[..., None]
-    image = image + haze * (np.array([0.62, 0.78, 1.0], dtype=np.float32) - image)
-    exposure = np.float32(rng.uniform(0.92, 1.08))
-    image = np.clip(_saturate(image * exposure, 1.15), 0.0, 1.0)
-    return image * image * (3.0 - 2.0 * image) * 0.5 + image * 0.5
+def haze(image: Floats, seen: Fragments, look: Look, rng: np.random.Generator) -> Floats:
+    """Fade what is far away into the colour of the air."""
+    visibility = np.float32(rng.uniform(*look.visibility))
+    clear = np.exp(-np.minimum(seen.distance, HAZE_DEPTH) / visibility)[..., None]
+    air = np.array(look.air, dtype=np.float32)
+    hazy: Floats = air + clear * (image - air)
+    return hazy
 
 
-def develop_camera(image: Floats, seen: Fragments, rng: np.random.Generator) -> Floats:
-    """Haze, uneven light, a colour cast and the lens's dark corners."""
+def develop_game(image: Floats, rng: np.random.Generator) -> Pixels:
+    """Saturated colours and a hard contrast."""
+    vivid = np.clip(_saturate(image * np.float32(rng.uniform(0.92, 1.08)), 1.15), 0.0, 1.0)
+    return _quantize(255.0 * (0.5 * vivid + 0.5 * vivid * vivid * (3.0 - 2.0 * vivid)))
+
+
+def develop_camera(image: Floats, rng: np.random.Generator) -> Pixels:
+    """Uneven light, dark corners, a colour cast, a soft lens and a noisy sensor."""
     height, width = image.shape[:2]
-    thickness = rng.uniform(90.0, 260.0)
-    cast = np.array([0.93, 1.02, 0.95]) * rng.normal(1.0, 0.035, 3)
-    haze = 1.0 - np.exp(-np.minimum(seen.distance, 300.0) / thickness)[..., None]
-    veil = np.array([0.80, 0.83, 0.82], dtype=np.float32)
-    image = image + haze.astype(np.float32) * (veil - image)
     y, x = np.mgrid[-1.0 : 1.0 : height * 1j, -1.0 : 1.0 : width * 1j].astype(np.float32)
-    slope = rng.normal(0.0, 0.07, 2)
-    light = (1.0 + slope[0] * x + slope[1] * y) * (
-        1.0 - rng.uniform(0.15, 0.35) * (x * x + y * y) / 2
-    )
-    image = _saturate(image, 0.75) * (light[..., None] * cast * rng.uniform(0.6, 0.95)).astype(
-        np.float32
-    )
-    return 0.04 + 0.96 * np.clip(image, 0.0, 1.0) ** np.float32(rng.uniform(0.95, 1.15))
+    (right, down), vignette = rng.normal(0.0, 0.12, 2), rng.uniform(0.1, 0.25)
+    light = (1.0 + right * x + down * y) * (1.0 - vignette * (x * x + y * y))
+    cast = np.array([0.93, 1.02, 0.95]) * rng.normal(1.0, 0.06, 3) * rng.uniform(0.7, 1.0)
+    lit = np.clip(_saturate(image, 0.75) * light[..., None] * cast, 0.0, 1.0)
+    toned = _quantize(255.0 * (0.04 + 0.96 * lit ** rng.uniform(0.95, 1.15)))
+    lens = ImageFilter.GaussianBlur(width / 192 * rng.uniform(0.35, 0.7))
+    soft = np.asarray(Image.fromarray(toned).filter(lens), dtype=np.float32)
+    noise = rng.standard_normal(soft.shape, dtype=np.float32)
+    return _quantize(soft + rng.uniform(0.6, 1.1) * noise * np.sqrt(4.0 + 0.2 * soft))
 
 
 def _saturate(image: Floats, amount: float) -> Floats:
@@ -123,13 +131,6 @@ def _saturate(image: Floats, amount: float) -> Floats:
     return vivid
 
 
-def expose(image: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
-    """The camera's optics and sensor: blur, then noise that grows with the signal."""
-    height, width = image.shape[:2]
-    blur = ImageFilter.GaussianBlur(width / 192 * rng.uniform(0.35, 0.7))
-    blurred = np.asarray(Image.fromarray(image).filter(blur), dtype=np.float32)
-    strength = rng.uniform(0.6, 1.1)
-    noise = rng.standard_normal((height, width, 3), dtype=np.float32)
-    noisy = blurred + noise * (strength * np.sqrt(4.0 + 0.2 * blurred)).astype(np.float32)
-    pixels: npt.NDArray[np.uint8] = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
+def _quantize(image: npt.NDArray[np.floating]) -> Pixels:
+    pixels: Pixels = np.clip(np.rint(image), 0, 255).astype(np.uint8)
     return pixels

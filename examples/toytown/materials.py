@@ -21,6 +21,8 @@ class Look(NamedTuple):
     ambient: tuple[float, float, float]  # RGB
     sunlight: tuple[float, float, float]  # RGB
     shadow: float  # how much of a shadow's darkness is left, 1 = all
+    air: tuple[float, float, float]  # RGB of the haze
+    visibility: tuple[float, float]  # metres at which the haze takes two thirds: from, to
 
 
 def _hex(*codes: str) -> tuple[Color, ...]:
@@ -47,7 +49,7 @@ GAME = Look(
         "metal": Material(_hex("5c6a78", "6e7d70")),
         "lantern": Material(_hex("1f2a22")),
         "lamp": Material(_hex("fff3c0")),
-        "leaf": Material(_hex("2f8f2a", "49a532", "1f7a3a", "79a828"), 0.45, 5.0),
+        "leaf": Material(_hex("2f8f2a", "49a532", "1f7a3a", "79a828"), 0.4, 12.0),
         "bark": Material(_hex("7a4a26", "6a4a36"), 0.2, 8.0),
         "paint": Material(
             _hex("d81e1e", "1f5fd8", "f2c417", "f4f4f0", "1aa35a", "f07818", "30343c")
@@ -76,54 +78,60 @@ GAME = Look(
     ambient=(0.5, 0.55, 0.68),
     sunlight=(0.75, 0.66, 0.48),
     shadow=1.0,
+    air=(0.62, 0.78, 1.0),
+    visibility=(700.0, 1100.0),
 )
 
 CAMERA = Look(
     materials={
-        "sky": Material(_hex("e4e8e6"), 0.05, 0.004),
-        "asphalt": Material(_hex("7b7a76", "6c6b69", "868380"), 0.22, 9.0),
-        "marking": Material(_hex("c4c2ba"), 0.2, 5.0),
-        "pavement": Material(_hex("8a8984", "7d7b7a", "94918a"), 0.16, 7.0),
-        "kerb": Material(_hex("9a9892"), 0.1, 5.0),
-        "cobbles": Material(_hex("66625e"), 0.3, 9.0),
-        "grass": Material(_hex("5c6444", "6b6a4c", "77704f"), 0.3, 9.0),
-        "plaster": Material(_hex("a39b8c", "8c8880", "b5ada0", "7f7a74", "96867a"), 0.1, 1.0),
-        "brick": Material(_hex("705850", "64524c", "7a6a5e"), 0.2, 8.0),
-        "stone": Material(_hex("8f8a80", "77736c"), 0.2, 2.5),
-        "roof": Material(_hex("5e4a44", "504a48", "4a4a4e"), 0.15, 6.0),
-        "wall": Material(_hex("84807a", "726e68", "6f7068"), 0.25, 4.0),
-        "fence": Material(_hex("585c58", "4c4a44", "6a665e"), 0.2, 9.0),
-        "metal": Material(_hex("63665f", "54564f"), 0.1, 5.0),
-        "lantern": Material(_hex("2c2e2a")),
-        "lamp": Material(_hex("a8a89c")),
-        "leaf": Material(_hex("3c4a30", "46503a", "343f30", "56583c"), 0.35, 9.0),
-        "bark": Material(_hex("46403a", "3c3834"), 0.25, 12.0),
-        "paint": Material(
-            _hex("24262a", "9da0a2", "c4c4c0", "56595c", "2c3850", "5c2424", "16181a")
+        "sky": Material(_hex("afcdea"), 0.05, 0.004),
+        "asphalt": Material(_hex("6b6c6d", "66666a", "706f72"), 0.22, 9.0),
+        "marking": Material(_hex("d8d4c4"), 0.2, 5.0),
+        "pavement": Material(_hex("a09486", "948985", "a99d8a"), 0.16, 7.0),
+        "kerb": Material(_hex("b4b0a7"), 0.1, 5.0),
+        "cobbles": Material(_hex("736a62"), 0.3, 9.0),
+        "grass": Material(_hex("5d7d3c", "6d8445", "7c8347"), 0.3, 9.0),
+        "plaster": Material(
+            _hex("bba274", "b58d76", "afa690", "a2aeae", "a0857b", "a29b74"), 0.1, 1.0
         ),
-        "cargo": Material(_hex("b4b2aa", "8a8c8a", "5a6a80")),
-        "livery": Material(_hex("a89a50", "8a4a44", "b8b6ac")),
-        "tram": Material(_hex("9a8e58", "8a5048")),
-        "glass": Material(_hex("20262a"), 0.6, 1.5),
-        "pane": Material(_hex("343a3c", "23282a", "50585a", "6c7474")),
-        "tyre": Material(_hex("1c1c1c")),
-        "spokes": Material(_hex("5a5a56")),
-        "tail": Material(_hex("8a2420")),
-        "head": Material(_hex("c8ccc8")),
-        "plate": Material(_hex("b8b8b0")),
-        "skin": Material(_hex("a88672", "8a6c5a", "5c463a")),
-        "hair": Material(_hex("1e1a18", "3c3028", "5c5044")),
-        "cloth": Material(_hex("2a2c34", "3c4048", "5c3c3c", "6e6a64", "22262c", "8a8880")),
-        "trousers": Material(_hex("262a36", "1e1e20", "3e3a34")),
-        "red": Material(_hex("b83028")),
-        "green": Material(_hex("3cb080")),
-        "dark": Material(_hex("181a18")),
-        "blue": Material(_hex("2c4470")),
-        "bonnet": Material(_hex("2a2c2e"), 0.1, 2.0),
+        "brick": Material(_hex("865143", "7a5241", "81594f"), 0.2, 8.0),
+        "stone": Material(_hex("a29884", "8a8586"), 0.2, 2.5),
+        "roof": Material(_hex("77463a", "5e4441", "4c4c57"), 0.15, 6.0),
+        "wall": Material(_hex("9b9184", "85776b", "7f8382"), 0.25, 4.0),
+        "fence": Material(_hex("695b4b", "475646", "908d85"), 0.2, 9.0),
+        "metal": Material(_hex("606767", "5d635a"), 0.1, 5.0),
+        "lantern": Material(_hex("272c27")),
+        "lamp": Material(_hex("c6c2a8")),
+        "leaf": Material(_hex("37622d", "476d37", "2c5333", "627435"), 0.35, 9.0),
+        "bark": Material(_hex("584333", "4c3e34"), 0.25, 12.0),
+        "paint": Material(
+            _hex("632325", "7089b4", "d4c484", "8d8f8f", "255d53", "8f411f", "1f2125")
+        ),
+        "cargo": Material(_hex("c9c8c1", "c08d7d", "6880a2", "8b8869")),
+        "livery": Material(_hex("bb7842", "686646", "cbb37b")),
+        "tram": Material(_hex("b89f44", "a24243")),
+        "glass": Material(_hex("223241"), 0.6, 1.5),
+        "pane": Material(_hex("364c5f", "3d5466", "435464", "9f977b")),
+        "tyre": Material(_hex("1a1a1c")),
+        "spokes": Material(_hex("6a6c6d")),
+        "tail": Material(_hex("b2261d")),
+        "head": Material(_hex("dbdcd3")),
+        "plate": Material(_hex("cfcfc7")),
+        "skin": Material(_hex("c1997d", "a0785e", "6c4d3a")),
+        "hair": Material(_hex("221a15", "513924", "816c48")),
+        "cloth": Material(_hex("6c3338", "3b5482", "8f6f3d", "5d8268", "4e345f", "adaca7")),
+        "trousers": Material(_hex("272f4d", "242428", "584a38")),
+        "red": Material(_hex("cb2722")),
+        "green": Material(_hex("35c67d")),
+        "dark": Material(_hex("131614")),
+        "blue": Material(_hex("234891")),
+        "bonnet": Material(_hex("4b2526"), 0.1, 2.0),
     },
     sun=(0.2, 0.95, -0.2),
     ambient=(0.78, 0.8, 0.79),
     sunlight=(0.28, 0.28, 0.27),
     shadow=0.75,
+    air=(0.80, 0.83, 0.82),
+    visibility=(120.0, 300.0),
 )
 LOOKS = {"game": GAME, "camera": CAMERA}

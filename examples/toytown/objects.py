@@ -4,6 +4,7 @@ Axes in metres: x to the right, y up, z away from the eye.
 """
 
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,10 @@ from toytown.vehicles import VEHICLES, Vehicle
 Points = npt.NDArray[np.float64]
 
 EYE = np.array([0.0, 1.4, 0.0])
+ROUND = np.array(disc(0.0, 0.0, 1.0, 11))
+BLOBS = np.array(  # of foliage: right, up and size, in radii
+    [(0, 0, 1), (-0.45, -0.15, 0.6), (0.45, -0.1, 0.6), (0.1, 0.4, 0.65), (-0.2, 0.35, 0.5)]
+)
 
 
 class Surface(NamedTuple):
@@ -28,36 +33,37 @@ class Surface(NamedTuple):
     light: float = 1.0  # below 1 in shadow
 
 
-def stand(points: Points, x: float, z: float, heading: float) -> Points:
-    """Turn points about the vertical by `heading` and set them down at (x, z)."""
-    cos, sin = float(np.cos(heading)), float(np.sin(heading))
-    turn = np.array([[cos, 0.0, sin], [0.0, 1.0, 0.0], [-sin, 0.0, cos]])
-    placed: Points = points @ turn + (x, 0.0, z)
-    return placed
+class Place(NamedTuple):
+    """Where on the ground a thing stands, and by what angle it is turned about the vertical."""
+
+    x: float
+    z: float
+    heading: float = 0.0
+
+    def stand(self, points: Points) -> Points:
+        """Turn points about the vertical and set them down."""
+        cos, sin = float(np.cos(self.heading)), float(np.sin(self.heading))
+        turn = np.array([[cos, 0.0, sin], [0.0, 1.0, 0.0], [-sin, 0.0, cos]])
+        placed: Points = points @ turn + (self.x, 0.0, self.z)
+        return placed
 
 
-def figure(
-    rng: np.random.Generator,
-    name: str,
-    x: float,
-    z: float,
-    heading: float = 0.0,
-    scale: float = 1.0,
-) -> list[Surface]:
+def figure(rng: np.random.Generator, name: str, place: Place, scale: float = 1.0) -> list[Surface]:
     """A flat figure of the table `FIGURES`; each of its materials takes one random tone."""
     tones = {part.material: float(rng.random()) for part in FIGURES[name]}
     return [
-        Surface(
-            part.label,
-            part.material,
-            stand(scale * np.array([(u, v, 0.0) for u, v in part.outline]), x, z, heading),
-            tones[part.material],
-        )
-        for part in FIGURES[name]
+        Surface(part.label, part.material, place.stand(scale * points), tones[part.material])
+        for part, points in zip(FIGURES[name], _cut_out(name), strict=True)
     ]
 
 
-def _side(vehicle: Vehicle, x: float, tone: float) -> list[Surface]:
+@cache
+def _cut_out(name: str) -> tuple[Points, ...]:
+    """The outlines of a figure in the plane z = 0."""
+    return tuple(np.array([(u, v, 0.0) for u, v in part.outline]) for part in FIGURES[name])
+
+
+def _side(vehicle: Vehicle, x: float) -> list[Surface]:
     """One side of a vehicle, with its windows and wheels painted on."""
 
     def at(outline: Sequence[tuple[float, ...]]) -> Points:
@@ -68,7 +74,7 @@ def _side(vehicle: Vehicle, x: float, tone: float) -> list[Surface]:
     body = "cargo" if vehicle.label == "truck" else vehicle.profile[0][2]
     radius = vehicle.wheel_radius
     profile = at([corner[:2] for corner in vehicle.profile])
-    surfaces = [Surface(vehicle.label, body, profile, tone)]
+    surfaces = [Surface(vehicle.label, body, profile)]
     surfaces += [Surface(vehicle.label, "glass", at(window)) for window in vehicle.windows]
     for along in vehicle.wheels:
         wheel = disc(0.0, 0.0, radius)
@@ -77,71 +83,65 @@ def _side(vehicle: Vehicle, x: float, tone: float) -> list[Surface]:
     return surfaces
 
 
-def _faces(vehicle: Vehicle, tone: float) -> list[list[Surface]]:
-    """The faces of a vehicle, each with what is painted on it; nothing is hidden yet."""
+@cache
+def _model(name: str) -> tuple[list[list[Surface]], Points, Points]:
+    """A vehicle around the origin: its faces, their centres and three corners of each."""
+    faces = _faces(VEHICLES[name])
+    centres = np.array([face[0].points.mean(axis=0) for face in faces])
+    return faces, centres, np.stack([face[0].points[:3] for face in faces])
+
+
+def _faces(vehicle: Vehicle) -> list[list[Surface]]:
+    """All faces of a vehicle, each with what is painted on it."""
     half = vehicle.width / 2
     corners = [((a - 0.5) * vehicle.length, u * vehicle.height) for a, u, _ in vehicle.profile]
-    faces = [_side(vehicle, -half, tone), _side(vehicle, half, tone)]
+    faces = [_side(vehicle, -half), _side(vehicle, half)]
     for i, (_, _, material) in enumerate(vehicle.profile):
         (z0, y0), (z1, y1) = corners[i], corners[(i + 1) % len(corners)]
         quad = np.array([(-half, y0, z0), (half, y0, z0), (half, y1, z1), (-half, y1, z1)])
-        faces.append([Surface(vehicle.label, material, quad, tone)])
+        faces.append([Surface(vehicle.label, material, quad)])
     for marks, z, face in ((vehicle.rear, -0.5, faces[2]), (vehicle.front, 0.5, faces[-2])):
         for material, left, right, low, high in marks:
             outline = box((left - 0.5) * vehicle.width, (right - 0.5) * vehicle.width, low, high)
             points = np.array([(u, v * vehicle.height, z * vehicle.length) for u, v in outline])
-            face.append(Surface(vehicle.label, material, points, tone))
+            face.append(Surface(vehicle.label, material, points))
     return faces
 
 
-def vehicle(
-    rng: np.random.Generator, name: str, x: float, z: float, heading: float = 0.0
-) -> list[Surface]:
+def vehicle(rng: np.random.Generator, name: str, place: Place) -> list[Surface]:
     """A vehicle of the table `VEHICLES`: the faces that the eye can see, far ones first."""
-    faces = [
-        [s._replace(points=stand(s.points, x, z, heading)) for s in face]
-        for face in _faces(VEHICLES[name], float(rng.random()))
-    ]
+    tone, (faces, centres, corners) = float(rng.random()), _model(name)
     # The triple product's sign says on which side of a face a point lies; the inside is hidden.
-    corners = np.stack([face[0].points[:3] for face in faces])
-    inside = np.array([x, VEHICLES[name].height / 2, z])
-    visible = np.linalg.det(corners - inside) * np.linalg.det(corners - EYE) < 0
-    seen = [face for face, shown in zip(faces, visible, strict=True) if shown]
-    seen.sort(key=lambda face: -float(face[0].points[:, 2].mean()))
-    return [surface for face in seen for surface in face]
+    placed, inside = place.stand(corners), place.stand(centres).mean(axis=0)
+    visible = np.linalg.det(placed - inside) * np.linalg.det(placed - EYE) < 0
+    order = np.argsort(-place.stand(centres)[:, 2]).tolist()
+    return [
+        surface._replace(points=place.stand(surface.points), tone=tone)
+        for i in order
+        if visible[i]
+        for surface in faces[i]
+    ]
 
 
 def foliage(
-    rng: np.random.Generator, x: float, y: float, z: float, radius: float, tone: float
+    rng: np.random.Generator, place: Place, height: float, radius: float, tone: float
 ) -> list[Surface]:
     """A crown or a bush: ragged blobs of leaves, dark ones below and bright ones above."""
-    surfaces = []
-    angles = np.linspace(0.0, 2.0 * np.pi, 11, endpoint=False)
-    for i, (du, dv, size) in enumerate(
-        (
-            (0.0, 0.0, 1.0),
-            (-0.45, -0.15, 0.6),
-            (0.45, -0.1, 0.6),
-            (0.1, 0.4, 0.65),
-            (-0.2, 0.35, 0.5),
-        )
-    ):
-        ragged = size * radius * rng.uniform(0.75, 1.2, angles.size)
-        points = np.stack(
-            [
-                x + du * radius + ragged * np.cos(angles),
-                np.maximum(y + dv * radius + ragged * np.sin(angles), 0.02),
-                np.full(angles.size, z - 0.05 * i),
-            ],
-            axis=1,
-        )
-        surfaces.append(Surface("vegetation", "leaf", points, tone, 0.72 + 0.12 * i))
-    return surfaces
+    ragged = radius * BLOBS[:, 2:] * rng.uniform(0.75, 1.2, (len(BLOBS), len(ROUND)))
+    points = np.empty((*ragged.shape, 3))
+    points[..., 0] = place.x + radius * BLOBS[:, :1] + ragged * ROUND[:, 0]
+    points[..., 1] = height + radius * BLOBS[:, 1:2] + ragged * ROUND[:, 1]
+    points[..., 2] = place.z
+    points[..., 1] = np.maximum(points[..., 1], 0.02)  # nothing grows into the ground
+    return [
+        Surface("vegetation", "leaf", blob, tone, 0.72 + 0.12 * i) for i, blob in enumerate(points)
+    ]
 
 
-def tree(rng: np.random.Generator, x: float, z: float) -> list[Surface]:
+def tree(rng: np.random.Generator, place: Place) -> list[Surface]:
     """A trunk and a crown; both are vegetation, as Cityscapes labels them."""
-    radius, trunk = rng.uniform(1.4, 3.0), rng.uniform(2.0, 3.2)
-    stem = np.array([(u + x, v, z) for u, v in box(-0.14, 0.14, 0.0, trunk + 0.5 * radius)])
-    crown = foliage(rng, x, trunk + 0.8 * radius, z, radius, float(rng.random()))
+    radius, trunk = rng.uniform(1.6, 3.4), rng.uniform(2.0, 3.2)
+    outline = box(-0.14, 0.14, 0.0, trunk + 0.5 * radius)
+    stem = place.stand(np.array([(u, v, 0.0) for u, v in outline]))
+    crown = foliage(rng, place, trunk + 0.8 * radius, radius, float(rng.random()))
     return [Surface("vegetation", "bark", stem, float(rng.random())), *crown]

@@ -15,7 +15,6 @@ from toytown.objects import EYE, Points, Surface
 Floats = npt.NDArray[np.float32]
 
 NEAR = 0.5
-SKY_DISTANCE = 1000.0
 
 
 class Pinhole(NamedTuple):

@@ -41,42 +41,42 @@ STREETS: dict[str, Street] = {
     "avenue": Street(
         ("kerbside", "sidewalk"),
         ("oncoming", "kerbside", "sidewalk"),
-        {"building": 12, "trees": 1, "wall": 0.7, "fence": 0.7},
+        {"building": 10, "trees": 2, "wall": 1.5, "fence": 1.5},
     ),
     "tramway": Street(
-        ("lane", "kerbside", "sidewalk"),
+        ("sidewalk",),
         ("rail", "oncoming", "sidewalk"),
-        {"building": 12, "trees": 1, "wall": 0.5, "fence": 0.7},
+        {"building": 10, "trees": 1, "wall": 1, "fence": 1.5},
     ),
     "boulevard": Street(
         ("lane", "parking", "verge", "sidewalk"),
         ("verge", "oncoming", "oncoming", "sidewalk"),
-        {"building": 7, "trees": 3, "wall": 1, "fence": 1},
+        {"building": 7, "trees": 3, "wall": 2, "fence": 2},
     ),
     "suburb": Street(
         ("kerbside", "sidewalk", "verge"),
         ("oncoming", "verge", "sidewalk"),
-        {"building": 3, "trees": 5, "wall": 1.5, "fence": 2},
+        {"building": 3, "trees": 5, "wall": 2.5, "fence": 3},
     ),
     "alley": Street(
         ("sidewalk",),
         ("kerbside", "sidewalk"),
-        {"building": 10, "trees": 1, "wall": 1.0, "fence": 0.6},
+        {"building": 10, "trees": 2, "wall": 2, "fence": 1},
     ),
 }
 STREET_ODDS: dict[Style, dict[str, float]] = {
-    "game": {"avenue": 4, "tramway": 1.2, "boulevard": 2.5, "suburb": 2, "alley": 1},
-    "camera": {"avenue": 4, "tramway": 1.5, "boulevard": 1.5, "suburb": 1.5, "alley": 2},
+    "game": {"avenue": 4, "tramway": 2, "boulevard": 2.5, "suburb": 2, "alley": 2},
+    "camera": {"avenue": 4, "tramway": 2.5, "boulevard": 1.5, "suburb": 1.5, "alley": 3},
 }
 WIDTHS = {
     "own": (1.6, 1.9),
-    "lane": (3.2, 3.7),
-    "oncoming": (3.2, 3.7),
-    "kerbside": (2.1, 2.5),
+    "lane": (3.0, 3.5),
+    "oncoming": (3.0, 3.5),
+    "kerbside": (2.0, 2.3),
     "parking": (2.2, 2.6),
     "rail": (3.2, 3.6),
     "verge": (1.5, 3.5),
-    "sidewalk": (2.2, 4.5),
+    "sidewalk": (3.0, 6.0),
 }
 GROUND = {  # strip: label and material
     "own": ("road", "asphalt"),
@@ -137,7 +137,7 @@ def flat(
 def ground(rng: np.random.Generator, strips: list[Strip], blocks: list[Block]) -> Iterator[Surface]:
     """The land, the strips on it and the crossings over them, in painting order."""
     tones = {material: float(rng.random()) for _, material in GROUND.values()}
-    land = ("terrain", "grass") if rng.random() < 0.6 else ("sidewalk", "pavement")
+    land = ("terrain", "grass") if rng.random() < 0.5 else ("sidewalk", "pavement")
     yield flat(*land, (-FAR, FAR), (BEHIND, FAR), tones[land[1]])
     for strip in strips:
         label, material = GROUND[strip.kind]
@@ -159,15 +159,16 @@ def ground(rng: np.random.Generator, strips: list[Strip], blocks: list[Block]) -
 def _markings(rng: np.random.Generator, strips: list[Strip], block: Block) -> Iterator[Surface]:
     """Dashed lines between lanes, and zebra stripes before a crossing."""
     lanes = [strip for strip in strips if GROUND[strip.kind][0] == "road"]
-    kerbs = [strip.side * strip.outer for strip in lanes if strip.kind != "own"] or [-2.0]
-    inner = [strip.side * strip.inner for strip in lanes if strip.inner > 0]
-    start, end = max(block[0], 1.0), min(block[1], 110.0)
-    for z in np.arange(start, end - 3.0, 9.0):
-        for x in inner:
-            yield flat("road", "marking", (x - 0.07, x + 0.07), (z, z + 4.0))
-    if block[1] < FAR and rng.random() < 0.7:
-        for x in np.arange(min(*kerbs, -1.6) + 0.4, max(*kerbs, 1.6) - 0.4, 1.0):
-            yield flat("road", "marking", (x, x + 0.5), (block[1] - 4.0, block[1] - 1.0))
+    zebra = block[1] < FAR and rng.random() < 0.7
+    for strip in lanes:
+        low, high = sorted((strip.side * strip.inner, strip.side * strip.outer))
+        if strip.inner > 0:
+            line = (strip.side * strip.inner - 0.07, strip.side * strip.inner + 0.07)
+            for z in np.arange(max(block[0], 1.0), min(block[1], 110.0) - 3.0, 9.0):
+                yield flat("road", "marking", line, (z, z + 4.0))
+        if zebra:
+            for x in np.arange(low + 0.25, high - 0.3, 1.0):
+                yield flat("road", "marking", (x, x + 0.5), (block[1] - 4.0, block[1] - 1.0))
 
 
 def _patches(rng: np.random.Generator, strips: list[Strip]) -> Iterator[Surface]:

@@ -5,10 +5,9 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
-from adaptation import adversarial_step, control_step, source_step
 from lightning_fabric import Fabric
-from torch import nn
 
+from adaptation import adversarial_step, control_step, source_step
 from uda_seg.discriminators import DepthwiseFC
 from uda_seg.models import BiSeNet
 

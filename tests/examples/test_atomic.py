@@ -6,6 +6,7 @@ import textwrap
 
 import pytest
 import torch
+
 from atomic import atomic_path
 
 
@@ -77,7 +78,9 @@ def test_a_killed_run_leaves_nothing_under_the_final_name(tmp_path):
             partial.write_bytes(b"half")
             os.kill(os.getpid(), signal.SIGKILL)
     """)
-    killed = subprocess.run([sys.executable, "-c", script], env={"PYTHONPATH": "examples"}, check=False)
+    killed = subprocess.run(
+        [sys.executable, "-c", script], env={"PYTHONPATH": "examples"}, check=False
+    )
     assert killed.returncode == -signal.SIGKILL
     assert path.read_bytes() == b"old"
     with atomic_path(path) as partial:  # and the next run clears its leftovers away

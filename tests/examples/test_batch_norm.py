@@ -1,7 +1,8 @@
 import pytest
 import torch
-from batch_norm import running_statistics_kept
 from torch import nn
+
+from batch_norm import running_statistics_kept
 
 
 def test_batches_are_normalised_by_themselves_but_leave_no_trace():

@@ -21,7 +21,15 @@ _UNKNOWN = -1
 
 
 class Sample(NamedTuple):
-    """One item of every data set; torch's default collate makes batches of it."""
+    """One item of every data set; torch's default collate makes batches of it.
+
+    Example:
+        >>> image = torch.zeros(3, 64, 128, dtype=torch.uint8)
+        >>> sample = Sample(image, torch.full((64, 128), 255), "00001")
+        >>> batch = torch.utils.data.default_collate([sample, sample])
+        >>> batch.image.shape, batch.name
+        (torch.Size([2, 3, 64, 128]), ('00001', '00001'))
+    """
 
     image: Tensor
     """``(3, H, W)`` uint8 RGB."""

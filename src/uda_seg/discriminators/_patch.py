@@ -35,11 +35,12 @@ class FullyConv(nn.Module):
 
     def __init__(self, in_channels: int, *, width: int = 64) -> None:
         super().__init__()
+        self.in_channels = in_channels
         self.stages = _stages(_strided_convolution, in_channels, width)
 
     def forward(self, maps: Tensor) -> Tensor:
         """Domain logits ``(B, 1, H // 32, W // 32)`` of maps ``(B, K, H, W)``, H and W >= 32."""
-        _check_maps(maps)
+        _check_maps(maps, self.in_channels)
         logits: Tensor = self.stages(maps)
         return logits
 
@@ -72,11 +73,12 @@ class DepthwiseFC(nn.Module):
 
     def __init__(self, in_channels: int, *, width: int = 64) -> None:
         super().__init__()
+        self.in_channels = in_channels
         self.stages = _stages(_separable_convolution, in_channels, width)
 
     def forward(self, maps: Tensor) -> Tensor:
         """Domain logits ``(B, 1, H // 32, W // 32)`` of maps ``(B, K, H, W)``, H and W >= 32."""
-        _check_maps(maps)
+        _check_maps(maps, self.in_channels)
         logits: Tensor = self.stages(maps)
         return logits
 
@@ -105,9 +107,9 @@ def _stages(
     return nn.Sequential(*layers[:-1])  # the last stage ends in raw logits
 
 
-def _check_maps(maps: Tensor) -> None:
-    if maps.ndim != 4 or min(maps.shape[-2:]) < 32:
+def _check_maps(maps: Tensor, channels: int) -> None:
+    if maps.ndim != 4 or maps.shape[1] != channels or min(maps.shape[-2:]) < 32:
         raise ValueError(
-            "expected maps of shape (B, K, H, W) with H and W of at least 32, the size of one "
-            f"patch, got {tuple(maps.shape)}; upsample the maps to the image's size first"
+            f"expected maps of shape (B, {channels}, H, W) with H and W of at least 32, the size "
+            f"of one patch, got {tuple(maps.shape)}; upsample the maps to the image's size first"
         )

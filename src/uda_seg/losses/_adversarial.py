@@ -43,7 +43,7 @@ def adversarial(logits: Tensor, domain: Domain, *, objective: Objective = "bce")
         objective: ``"bce"``, ``"least_squares"`` or ``"hinge"``.
 
     Returns:
-        A scalar, the mean over all elements.
+        A scalar, the mean over all elements; float32 for half-precision logits.
 
     Raises:
         TypeError: if ``logits`` is not floating point.
@@ -60,7 +60,10 @@ def adversarial(logits: Tensor, domain: Domain, *, objective: Objective = "bce")
         raise TypeError(f"expected floating-point logits, got {logits.dtype}")
     if logits.numel() == 0:
         raise ValueError(f"expected at least one logit, got shape {tuple(logits.shape)}")
-    label = float(Domain(domain))
+    if domain not in tuple(Domain):
+        raise ValueError(f"expected Domain.SOURCE or Domain.TARGET, got {domain!r}")
+    label = float(domain)
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # squares overflow float16
     match objective:
         case "bce":
             return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, label))

@@ -12,7 +12,14 @@ __all__ = ["BiSeNet", "BiSeNetOutput"]
 
 
 class BiSeNetOutput(NamedTuple):
-    """What :class:`BiSeNet` returns, in training and in evaluation."""
+    """What :class:`BiSeNet` returns, in training and in evaluation.
+
+    Example:
+        >>> import torch
+        >>> network = BiSeNet(19, "test_resnet", pretrained_backbone=False).eval()
+        >>> network(torch.rand(1, 3, 64, 96)).auxiliary is None
+        True
+    """
 
     logits: Tensor
     """``(B, K, H, W)`` class logits."""
@@ -92,7 +99,8 @@ class BiSeNet(nn.Module, PyTorchModelHubMixin, library_name="uda-seg", license="
 
         Args:
             images: ``(B, C, H, W)`` floating point, normalised by :attr:`normalization`, H and W
-                of at least 32.
+                of at least 32. A batch of one may train; at 32x32 exactly most backbones' batch
+                norm refuses it, having a single value a channel.
             size: height and width of the logits; the images' own by default. A smaller one makes
                 training cheaper, the ground truth's makes evaluation exact.
 

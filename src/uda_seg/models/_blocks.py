@@ -6,6 +6,8 @@ from torch import Tensor, nn
 
 __all__ = [
     "AttentionRefinement",
+    "BatchNorm",
+    "ChannelAttention",
     "ContextPath",
     "ConvBNReLU",
     "FeatureFusion",

@@ -84,9 +84,10 @@ class FDA(IntensityAugmentationBase2D):
         low, high = beta if isinstance(beta, tuple) else (beta, beta)
         if not 0 <= low <= high <= 0.5:
             raise ValueError(f"expected beta, or low <= high, in [0, 0.5], got {beta}")
-        self.flags = {"beta": beta}
         if isinstance(beta, tuple):
             self._param_generator = PlainUniformGenerator((beta, "beta", None, None))
+        else:
+            self.flags = {"beta": beta}
 
     def forward(  # type: ignore[override] # the style comes second, as in the function
         self,
@@ -125,7 +126,8 @@ class FDA(IntensityAugmentationBase2D):
                 "FDA needs a target image to take the style of: call fda(source, target), or in a "
                 'container put it into the operation\'s parameters under "target"'
             )
-        return fourier_domain_adaptation(input, params["target"], params.get("beta", flags["beta"]))
+        beta = params["beta"] if "beta" in params else flags["beta"]
+        return fourier_domain_adaptation(input, params["target"], beta)
 
 
 def _check_images(source: Tensor, target: Tensor) -> None:
@@ -160,7 +162,9 @@ def _highest_frequency(beta: float | Tensor, images: Tensor) -> int | Tensor:
     """The b of the paper, in cycles an image side; ``(B, 1, 1, 1)`` for one beta an image."""
     side = min(images.shape[-2:])
     if isinstance(beta, Tensor):
-        return (beta.to(images.device, torch.float64) * side).floor().reshape(-1, 1, 1, 1)
+        # In the tensor's own precision: float32's 0.01 is a little below the double's.
+        beta = beta.to(images.device, torch.promote_types(beta.dtype, torch.float32))
+        return (beta * side).floor().reshape(-1, 1, 1, 1)
     return math.floor(beta * side)
 
 

@@ -1,0 +1,258 @@
+"""BiSeNet against a plain one, over timm's small test backbones."""
+
+import json
+import socket
+
+import pytest
+import timm
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from oracles.bisenet import OracleBiSeNet
+from oracles.operations import count_operations
+from uda_seg.models import BiSeNet
+
+TINY = "test_resnet"
+
+
+def tiny(num_classes=5, backbone=TINY, **kwargs):
+    return BiSeNet(num_classes, backbone, pretrained_backbone=False, **kwargs)
+
+
+def count(parameters):
+    return sum(p.numel() for p in parameters)
+
+
+class TestReference:
+    def test_has_the_published_number_of_parameters(self):
+        network = BiSeNet(19, pretrained_backbone=False)
+        assert count(network.parameters()) == 13_425_721
+        unused = count(network.auxiliary_heads.parameters())
+        assert count(network.parameters()) - unused == 13_275_539
+
+    @pytest.mark.parametrize(("size", "published"), [((512, 1024), 29.58), ((1024, 2048), 118.3)])
+    def test_needs_the_published_operations(self, size, published):
+        network = BiSeNet(19, pretrained_backbone=False).eval()
+        multiply_adds, _ = count_operations(network, (1, 3, *size))
+        assert multiply_adds / 1e9 == pytest.approx(published, rel=5e-4)  # four digits
+
+    @pytest.mark.parametrize("training", [True, False])
+    @pytest.mark.parametrize("size", [(64, 96), (33, 47), (90, 160)])
+    def test_equals_the_plain_network(self, size, training):
+        torch.manual_seed(0)
+        network = BiSeNet(4, pretrained_backbone=False).double().train(training)
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):  # otherwise ones and zeros hide mistakes
+                for values in (module.weight, module.running_var):
+                    nn.init.uniform_(values, 0.5, 1.5)
+                for values in (module.bias, module.running_mean):
+                    nn.init.normal_(values)
+        reference = OracleBiSeNet(4).double().train(training)
+        copy_in_order(network, reference)
+
+        images = torch.randn(2, 3, *size, dtype=torch.float64)
+        output = network(images)
+        main, deep8, deep16 = reference(images)
+        # In double precision only the order of sums differs, some 1e-15 a layer.
+        close = {"rtol": 1e-9, "atol": 1e-9}
+        torch.testing.assert_close(output.logits, main, **close)
+        if training:
+            torch.testing.assert_close(output.auxiliary, (deep8, deep16), **close)
+        for ours, theirs in zip(network.buffers(), reference.buffers(), strict=True):
+            torch.testing.assert_close(ours, theirs, **close)
+
+
+def copy_in_order(network, reference):
+    """Copy weights and statistics; both define their layers in the same order."""
+    values = network.state_dict().values()
+    reference.load_state_dict(dict(zip(reference.state_dict(), values, strict=True)))
+
+
+class TestOutput:
+    @pytest.mark.parametrize("size", [(32, 32), (33, 47), (90, 160)])
+    @pytest.mark.parametrize(
+        "backbone", [TINY, "test_efficientnet", "test_byobnet", "test_convnext", "test_mambaout"]
+    )
+    def test_has_the_images_size_over_every_backbone(self, backbone, size):
+        network = tiny(backbone=backbone)
+        images = torch.rand(2, 3, *size)
+        logits, auxiliary = network(images)
+        assert {x.shape for x in (logits, *auxiliary)} == {(2, 5, *size)}
+        logits, auxiliary = network.eval()(images)
+        assert logits.shape == (2, 5, *size)
+        assert auxiliary is None
+
+    @settings(max_examples=15)
+    @given(height=st.integers(32, 200), width=st.integers(32, 200))
+    def test_has_the_images_size_whatever_it_is(self, height, width):
+        images = torch.empty(2, 3, height, width, device="meta")
+        assert tiny().to("meta")(images).logits.shape == (2, 5, height, width)
+
+    def test_reads_a_backbone_that_puts_channels_last(self):
+        network = tiny(backbone="test_mambaout")
+        stride16, stride32 = network.backbone(torch.rand(1, 3, 64, 96))
+        assert (stride16.shape, stride32.shape) == ((1, 4, 6, 48), (1, 2, 3, 64))
+        assert network(torch.rand(2, 3, 64, 96)).logits.shape == (2, 5, 64, 96)
+
+    def test_another_size_is_an_interpolation_of_the_same_scores(self):
+        torch.manual_seed(0)
+        network = tiny().eval()
+        images = torch.rand(1, 3, 64, 96)
+        coarse = network(images, size=(8, 12)).logits  # stride 8, where no interpolation is left
+        for size in ((64, 96), (128, 100)):
+            expected = F.interpolate(coarse, size, mode="bilinear", align_corners=False)
+            torch.testing.assert_close(network(images, size=size).logits, expected)
+        torch.testing.assert_close(
+            network(images).logits, F.interpolate(coarse, (64, 96), mode="bilinear")
+        )
+
+    def test_another_size_holds_for_the_auxiliary_logits_too(self):
+        output = tiny()(torch.rand(2, 3, 64, 96), size=(10, 20))
+        assert {x.shape for x in (output.logits, *output.auxiliary)} == {(2, 5, 10, 20)}
+
+    @pytest.mark.parametrize("in_channels", [1, 4])
+    def test_other_channel_counts_are_a_choice(self, in_channels):
+        network = tiny(in_channels=in_channels)
+        assert network(torch.rand(2, in_channels, 64, 64)).logits.shape == (2, 5, 64, 64)
+
+
+class TestTraining:
+    def test_a_batch_of_one_trains_and_leaves_sound_statistics(self):
+        torch.manual_seed(0)
+        network = tiny()
+        optimizer = torch.optim.SGD(network.parameters(), 0.01)
+        for _ in range(3):
+            logits, auxiliary = network(torch.rand(1, 3, 64, 64))
+            labels = torch.randint(5, (1, 64, 64))
+            loss = sum(F.cross_entropy(x, labels) for x in (logits, *auxiliary))
+            optimizer.zero_grad()
+            loss.backward()
+            assert all(p.grad.isfinite().all() for p in network.parameters())
+            optimizer.step()
+        for name, statistics in network.named_buffers():
+            assert statistics.isfinite().all(), name
+            if name.endswith("running_var"):
+                assert (statistics > 0).all(), name
+        assert network.eval()(torch.rand(1, 3, 64, 64)).logits.isfinite().all()
+
+    def test_the_gradient_reaches_every_part(self):
+        torch.manual_seed(0)
+        network = tiny()
+        logits, auxiliary = network(torch.randn(2, 3, 64, 64))
+        sum((x * torch.randn_like(x)).sum() for x in (logits, *auxiliary)).backward()
+        stem = next(network.backbone_parameters())  # timm starts residual branches from zero
+        assert all(p.grad.any() for p in (stem, *network.head_parameters()))
+
+    def test_two_groups_of_parameters_share_out_the_network(self):
+        network = tiny()
+        backbone = {id(p) for p in network.backbone_parameters()}
+        head = {id(p) for p in network.head_parameters()}
+        assert backbone == {id(p) for p in network.backbone.parameters()}
+        assert not backbone & head
+        assert backbone | head == {id(p) for p in network.parameters()}
+
+
+class TestNormalization:
+    @pytest.mark.parametrize("backbone", [TINY, "test_convnext"])
+    def test_is_the_one_of_the_backbones_weights(self, backbone):
+        config = timm.get_pretrained_cfg(backbone)
+        assert tiny(backbone=backbone).normalization == (config.mean, config.std)
+
+    def test_follows_the_channels_as_timm_spreads_the_weights(self):
+        config = {"mean": (0.25, 0.5, 0.75), "std": (0.5, 1.0, 1.5)}
+        kwargs = {"backbone_kwargs": {"pretrained_cfg_overlay": config}}
+        assert tiny(in_channels=1, **kwargs).normalization == ((0.5,), (1.0,))
+        assert tiny(in_channels=4, **kwargs).normalization == (
+            (0.25, 0.5, 0.75, 0.25),
+            (0.5, 1.0, 1.5, 0.5),
+        )
+
+    def test_the_peer_does_spread_weights_in_that_order(self):
+        weight = torch.rand(2, 3, 1, 1)
+        spread = timm.models.adapt_input_conv(4, weight)
+        torch.testing.assert_close(spread, weight[:, [0, 1, 2, 0]] * 3 / 4)
+        torch.testing.assert_close(timm.models.adapt_input_conv(1, weight), weight.sum(1, True))
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    def refuse(*_):
+        raise AssertionError("asked for the network")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+@pytest.mark.usefixtures("offline")
+class TestSaving:
+    @pytest.mark.parametrize("in_channels", [3, 4])
+    def test_a_saved_network_is_the_same_when_loaded(self, tmp_path, in_channels):
+        torch.manual_seed(0)
+        config = {"pretrained_cfg_overlay": {"mean": [0.1, 0.2, 0.3]}}
+        network = tiny(7, in_channels=in_channels, backbone_kwargs=config)
+        network(torch.rand(2, in_channels, 64, 64))  # moves the statistics
+        network.save_pretrained(tmp_path)
+        assert {"config.json", "model.safetensors"} <= {path.name for path in tmp_path.iterdir()}
+
+        loaded = BiSeNet.from_pretrained(tmp_path)
+        assert loaded.normalization == network.normalization
+        images = torch.rand(1, in_channels, 64, 96)
+        assert torch.equal(loaded.eval()(images).logits, network.eval()(images).logits)
+
+    def test_loading_never_asks_for_the_backbones_weights(self, tmp_path, monkeypatch):
+        asked = []
+        create = timm.create_model
+
+        def record(*args, pretrained, **kwargs):
+            asked.append(pretrained)
+            return create(*args, pretrained=False, **kwargs)
+
+        monkeypatch.setattr(timm, "create_model", record)
+        BiSeNet(5, TINY).save_pretrained(tmp_path)
+        assert json.loads((tmp_path / "config.json").read_text())["pretrained_backbone"] is True
+        BiSeNet.from_pretrained(tmp_path)
+        BiSeNet.from_pretrained(tmp_path, pretrained_backbone=True)
+        assert asked == [True, False, False]
+
+    def test_a_loaded_network_can_be_saved_again(self, tmp_path):
+        network = tiny()
+        network.save_pretrained(tmp_path / "first")
+        BiSeNet.from_pretrained(tmp_path / "first").save_pretrained(tmp_path / "second")
+        again = BiSeNet.from_pretrained(tmp_path / "second")
+        torch.testing.assert_close(again.state_dict(), network.state_dict(), rtol=0, atol=0)
+
+
+class TestErrors:
+    @pytest.mark.parametrize("shape", [(2, 4, 64, 64), (3, 64, 64), (2, 64, 64, 3)])
+    def test_images_of_other_channels_are_refused(self, shape):
+        with pytest.raises(ValueError, match=r"shape \(B, 3, H, W\).*in_channels") as error:
+            tiny()(torch.rand(shape))
+        assert str(shape) in str(error.value)
+
+    @pytest.mark.parametrize("size", [(31, 64), (64, 31)])
+    def test_images_that_are_too_small_are_refused(self, size):
+        with pytest.raises(ValueError, match="at least 32x32") as error:
+            tiny()(torch.rand(1, 3, *size))
+        assert str(size) in str(error.value)
+
+    @pytest.mark.parametrize(
+        ("unknown", "similar"), [("resnet81", "resnet18"), ("convnext_ato", "convnext_atto")]
+    )
+    def test_an_unknown_backbone_is_refused_with_similar_names(self, unknown, similar):
+        with pytest.raises(ValueError, match=rf"'{unknown}'.*similar names.*\b{similar}\b"):
+            tiny(backbone=unknown)
+
+    def test_a_backbone_of_other_strides_is_refused_with_names_that_work(self):
+        with pytest.raises(ValueError, match=r"strides 16 and 32.*'test_vit'.*\[16, 16\]") as error:
+            tiny(backbone="test_vit")
+        for name in ("resnet18", "mobilenetv3_large_100", "regnety_002", "convnext_atto"):
+            assert name in str(error.value)
+            network = timm.create_model(name, features_only=True, out_indices=(-2, -1))
+            assert network.feature_info.reduction() == [16, 32]
+
+    @pytest.mark.parametrize(("num_classes", "in_channels"), [(0, 3), (5, 0)])
+    def test_a_network_without_classes_or_channels_is_refused(self, num_classes, in_channels):
+        with pytest.raises(ValueError, match=f"at least 1, got {num_classes} and {in_channels}"):
+            tiny(num_classes, in_channels=in_channels)
