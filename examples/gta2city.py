@@ -127,49 +127,45 @@ def train(config: Config, row: Row, source: GTA5, target: Cityscapes, weights: T
     seed_everything(config.seed, verbose=False)
     fabric = Fabric(devices=1, loggers=TensorBoardLogger(config.output, "logs", row))
     network = BiSeNet(len(CLASS_NAMES), config.backbone, pretrained_backbone=config.pretrained)
-    network.to(memory_format=torch.channels_last)  # twice as fast as torch's default on a CPU
+    discriminator = DepthwiseFC(len(CLASS_NAMES))
+    for module in (network, discriminator):
+        module.to(memory_format=torch.channels_last)  # half the time of torch's default on a CPU
     optimizer = torch.optim.AdamW(network.parameters(), config.learning_rate)
-    segmenter, optimizer = fabric.setup(network, optimizer)
-    discriminator = DepthwiseFC(len(CLASS_NAMES)).to(memory_format=torch.channels_last)
     d_optimizer = torch.optim.Adam(
         discriminator.parameters(), config.discriminator_learning_rate, betas=(0.9, 0.99)
     )
-    discriminator, d_optimizer = fabric.setup(discriminator, d_optimizer)
-    optimizers = (optimizer, d_optimizer)
-    schedules = [PolynomialLR(each, config.steps, power=0.9) for each in optimizers]
+    segmenter, optimizer = fabric.setup(network, optimizer)
+    judge, d_optimizer = fabric.setup(discriminator, d_optimizer)
+    schedules = [PolynomialLR(each, config.steps, power=0.9) for each in (optimizer, d_optimizer)]
+    loaders = fabric.setup_dataloaders(shuffled(config, source), shuffled(config, target))
     normalize = Normalize(*map(torch.tensor, network.normalization))
     weights = weights.to(fabric.device)
-    loaders = fabric.setup_dataloaders(shuffled(config, source), shuffled(config, target))
 
     network.train()
     with Progress(*Progress.get_default_columns(), TextColumn("{task.fields[losses]}")) as progress:
         task = progress.add_task(row, total=config.steps, losses="")
         for step, (labelled, unlabelled) in enumerate(zip(*loaders, strict=True)):
             stage = row if step >= config.warmup_steps else "source only"
-            images, target_images = labelled.image / 255, unlabelled.image / 255
-            if stage == "adapted":
-                images = fourier_domain_adaptation(images, target_images, config.beta)
-            images, labels = augment(images, labelled.label)
+            beta = config.beta if stage == "adapted" else None
+            images, labels, target_images = prepare(labelled, unlabelled, beta, normalize)
             loss = partial(segmentation_loss, labels=labels, weights=weights)
-            images, target_images = normalize(images), normalize(target_images)
             if stage == "source only":
                 losses = source_step(fabric, segmenter, images, loss)
             elif stage == "control":
                 losses = control_step(fabric, segmenter, images, target_images, loss)
             else:
+                weight = config.adversarial_weight
                 losses = adversarial_step(
-                    fabric, segmenter, discriminator, images, target_images, loss,
-                    weight=config.adversarial_weight,
-                )  # fmt: skip
-            for each in optimizers:
+                    fabric, segmenter, judge, images, target_images, loss, weight=weight
+                )
+            values = finite(losses, f"{row}, step {step}, images {labelled.name}")
+            for each in (optimizer, d_optimizer):
                 each.step()
                 each.zero_grad()
             for schedule in schedules:
                 schedule.step()
-            values = finite(losses, row, step, labelled.name)
-            progress.update(
-                task, advance=1, losses=" ".join(f"{k} {v:.3f}" for k, v in values.items())
-            )
+            text = " ".join(f"{name} {value:.3f}" for name, value in values.items())
+            progress.update(task, advance=1, losses=text)
             fabric.log_dict(values, step)
     return network
 
@@ -180,13 +176,27 @@ def shuffled(config: Config, data: GTA5 | Cityscapes) -> DataLoader[Sample]:
     return DataLoader(data, config.batch_size, sampler=sampler, num_workers=config.workers)
 
 
-def augment(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Flip and blur, the augmentation of the study, equal in every row."""
-    operations = AugmentationSequential(
+def prepare(
+    labelled: Sample, unlabelled: Sample, beta: float | None, normalize: Normalize
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Source images, their labels, and target images, ready for the network.
+
+    The source is flipped and blurred, the augmentation of the study and the same in every row;
+    with a beta it first takes over the target's low frequencies.
+    """
+    if bool((labelled.label == IGNORE_INDEX).all()):
+        raise ValueError(
+            f"expected a labelled pixel in every batch, got none in {labelled.name}; look at "
+            "these labels, or raise the batch size"
+        )
+    images, target_images = labelled.image / 255, unlabelled.image / 255
+    if beta is not None:
+        images = fourier_domain_adaptation(images, target_images, beta)
+    augment = AugmentationSequential(
         RandomHorizontalFlip(), RandomGaussianBlur((5, 5), (0.1, 2.0)), data_keys=["input", "mask"]
     )
-    images, masks = operations(images, labels[:, None].float())
-    return images, masks[:, 0].long()
+    images, masks = augment(images, labelled.label[:, None].float())
+    return normalize(images), masks[:, 0].long(), normalize(target_images)
 
 
 def segmentation_loss(output: BiSeNetOutput, labels: Tensor, weights: Tensor) -> Tensor:
@@ -199,13 +209,13 @@ def segmentation_loss(output: BiSeNetOutput, labels: Tensor, weights: Tensor) ->
     ).sum()
 
 
-def finite(losses: dict[str, Tensor], row: Row, step: int, names: list[str]) -> dict[str, float]:
-    """The losses as numbers; stops the run where one is NaN or infinite."""
+def finite(losses: dict[str, Tensor], where: str) -> dict[str, float]:
+    """The losses as numbers; stops the run before a NaN or infinity reaches the weights."""
     values = {name: loss.item() for name, loss in losses.items()}
     if not all(map(isfinite, values.values())):
         raise FloatingPointError(
-            f"{row} diverged at step {step} with losses {values} on {names}; "
-            "nothing was saved of this row; lower the learning rates"
+            f"training diverged at {where} with losses {values}; nothing was saved of this row; "
+            "lower the learning rates"
         )
     return values
 

@@ -34,7 +34,7 @@ __all__ = ["ToyCity", "render_scene", "write_toy_city"]
 Pixels = npt.NDArray[np.uint8]
 Size = tuple[int, int]
 
-VERSION = 2  # of the pictures: a city of another version is another city
+VERSION = 1  # of the pictures: a city of another version is another city
 SUPERSAMPLING = 2
 CITIES = {"train": ("aldenau", "birkstadt", "corvingen"), "val": ("dornfels", "eschbruck")}
 RAW_ID = {row.name: row.raw_id for row in CITYSCAPES_CLASSES}

@@ -125,7 +125,7 @@ CAMERA = Look(
         "green": Material(_hex("35c67d")),
         "dark": Material(_hex("131614")),
         "blue": Material(_hex("234891")),
-        "bonnet": Material(_hex("4b2526"), 0.1, 2.0),
+        "bonnet": Material(_hex("2a2c2e"), 0.1, 2.0),
     },
     sun=(0.2, 0.95, -0.2),
     ambient=(0.78, 0.8, 0.79),
