@@ -33,7 +33,7 @@ def save_comparison(
     titles = ["image", "truth", *networks]
     height, width = samples[0].label.shape
     figure = Figure(
-        figsize=(4 * len(titles), 4 * len(samples) * height / width + 1), layout="tight"
+        figsize=(4 * len(titles), 4 * len(samples) * height / width + 1), layout="constrained"
     )
     axes = figure.subplots(len(samples), len(titles), squeeze=False)
     for line, sample in zip(axes, samples, strict=True):
