@@ -3,10 +3,12 @@ import signal
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 import torch
 
+import atomic
 from atomic import atomic_path
 
 
@@ -78,9 +80,8 @@ def test_a_killed_run_leaves_nothing_under_the_final_name(tmp_path):
             partial.write_bytes(b"half")
             os.kill(os.getpid(), signal.SIGKILL)
     """)
-    killed = subprocess.run(
-        [sys.executable, "-c", script], env={"PYTHONPATH": "examples"}, check=False
-    )
+    environment = {"PYTHONPATH": str(Path(atomic.__file__).parent)}
+    killed = subprocess.run([sys.executable, "-c", script], env=environment, check=False)
     assert killed.returncode == -signal.SIGKILL
     assert path.read_bytes() == b"old"
     with atomic_path(path) as partial:  # and the next run clears its leftovers away

@@ -49,9 +49,9 @@ class Cityscapes(Dataset[Sample]):
             ids or holds colours.
 
     Example:
-        >>> target = Cityscapes("data/cityscapes", "train", labels=False)  # doctest: +SKIP
-        >>> target[0].image.shape, target[0].label.unique()  # doctest: +SKIP
-        (torch.Size([3, 1024, 2048]), tensor([255]))
+        >>> target = Cityscapes(cityscapes_root, "train", labels=False, size=(32, 64))
+        >>> target[0].image.shape, target[0].label.unique()
+        (torch.Size([3, 32, 64]), tensor([255]))
     """
 
     def __init__(

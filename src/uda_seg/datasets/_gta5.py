@@ -39,9 +39,9 @@ class GTA5(Dataset[Sample]):
         ValueError: on access, if the sizes differ or a label has unknown ids or holds colours.
 
     Example:
-        >>> for image, label, name in GTA5("data/gta5", size=(720, 1280)):  # doctest: +SKIP
+        >>> for image, label, name in GTA5(gta5_root, size=(32, 64)):
         ...     print(name, image.shape, label.shape)
-        00001 torch.Size([3, 720, 1280]) torch.Size([720, 1280])
+        00001 torch.Size([3, 32, 64]) torch.Size([32, 64])
     """
 
     def __init__(self, root: str | Path, *, size: Size | None = None) -> None:

@@ -1,0 +1,24 @@
+"""What all tests and doctests share."""
+
+import pytest
+import torch
+from hypothesis import settings
+
+from toy_city import write_toy_city
+
+# No deadline, since shared machines stall now and then; the same examples in every run, so that a
+# failure speaks of the change at hand.
+settings.register_profile("uda-seg", deadline=None, derandomize=True, max_examples=40)
+settings.load_profile("uda-seg")
+
+# Tensors of a few pixels gain nothing from threads, and lose much where other work has the cores.
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _data_sets_for_doctests(doctest_namespace, tmp_path_factory):
+    root = tmp_path_factory.mktemp("doctest") / "toy-city"
+    gta5, cityscapes = write_toy_city(
+        root, source_images=1, target_train=1, target_val=1, size=(64, 128), workers=1
+    )
+    doctest_namespace.update(gta5_root=gta5, cityscapes_root=cityscapes)
