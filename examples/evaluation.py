@@ -7,6 +7,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from kornia.enhance import Normalize
+from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
@@ -27,7 +28,10 @@ COLORS = [row.color for row in _EVALUATED]
 def predict(
     network: BiSeNet, images: Tensor, *, size: tuple[int, int], label_size: tuple[int, int]
 ) -> Tensor:
-    """Train ids ``(B, *label_size)`` of uint8 images that the network sees at ``size``."""
+    """Train ids ``(B, *label_size)`` of uint8 images that the network sees at ``size``.
+
+    Leaves the network in evaluation mode.
+    """
     network.eval()
     images = images.to(next(network.parameters()).device)
     resized = F.interpolate(images / 255, size=size, mode="bicubic", antialias=True).clamp(0, 1)
@@ -39,10 +43,12 @@ def predict(
 def evaluate(network: BiSeNet, batches: Iterable[Sample], *, size: tuple[int, int]) -> MeanIoU:
     """Count predictions against the ground truth, at the ground truth's full resolution."""
     metric = MeanIoU(len(CLASS_NAMES))
-    for images, labels, _ in batches:
+    for images, labels, _ in track(batches, "scoring"):
         height, width = labels.shape[-2:]
         predictions = predict(network, images, size=size, label_size=(height, width))
         metric.update(predictions, labels.to(predictions.device))
+    if not metric.confusion_matrix().any():
+        raise ValueError("expected a labelled pixel to score by, got labels of 255 only")
     return metric
 
 

@@ -1,4 +1,4 @@
-"""Adapt a real-time network from synthetic to real streets without a single target label.
+r"""Adapt a real-time network from synthetic to real streets without a single target label.
 
     python examples/gta2city.py
 
@@ -12,20 +12,22 @@ and augmentation, so that the last thing you see is what adaptation did and what
 
 On real data, with an ImageNet backbone:
 
-    python examples/gta2city.py --source-root GTA5 --target-root cityscapes --size 512 1024
+    python examples/gta2city.py --source-root GTA5 --target-root cityscapes --size 512 1024 \
         --backbone resnet18 --pretrained --steps 40000 --warmup-steps 2000 --learning-rate 4e-4
 """
 
 import json
+import platform
 import time
 from dataclasses import asdict, dataclass
 from functools import partial
-from math import ceil, isfinite
+from math import isfinite
 from pathlib import Path
 from typing import Literal, get_args
 
+import kornia
+import timm
 import torch
-import torch.nn.functional as F
 import tyro
 from kornia.augmentation import AugmentationSequential, RandomGaussianBlur, RandomHorizontalFlip
 from kornia.enhance import Normalize
@@ -41,13 +43,17 @@ from adaptation import adversarial_step, control_step, source_step
 from atomic import atomic_path
 from comparison import save_comparison
 from evaluation import CLASS_NAMES, evaluate, iou_table, summary
+from supervision import class_weights, segmentation_loss
 from toy_city import write_toy_city
 from uda_seg.datasets import GTA5, IGNORE_INDEX, Cityscapes, Sample
 from uda_seg.discriminators import DepthwiseFC
-from uda_seg.models import BiSeNet, BiSeNetOutput
+from uda_seg.models import BiSeNet
 from uda_seg.transforms import fourier_domain_adaptation
 
 Row = Literal["source only", "control", "adapted"]
+AUGMENT = AugmentationSequential(
+    RandomHorizontalFlip(), RandomGaussianBlur((5, 5), (0.1, 2.0)), data_keys=["input", "mask"]
+)
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,21 @@ class Config:
     seed: int = 0
     workers: int = 2
 
+    def __post_init__(self) -> None:
+        """Refuse now what would otherwise fail after hours."""
+        if not 0 <= self.beta <= 0.5:
+            raise ValueError(f"expected beta in [0, 0.5], got {self.beta}")
+        if not 0 <= self.warmup_steps < self.steps:
+            raise ValueError(
+                "expected fewer warm-up steps than steps, or no row would differ, got "
+                f"{self.warmup_steps} and {self.steps}"
+            )
+        if self.batch_size < 1 or min(self.size) < 32:
+            raise ValueError(
+                "expected a batch of at least 1 and a size of at least 32x32, got "
+                f"{self.batch_size} and {self.size}"
+            )
+
 
 def main(config: Config) -> None:
     """Train and score each row, then show table and picture."""
@@ -85,13 +106,14 @@ def main(config: Config) -> None:
         started = time.perf_counter()
         networks[row] = train(config, row, source, target, weights)
         seconds = time.perf_counter() - started
+        with atomic_path(config.output / row.replace(" ", "-")) as folder:
+            networks[row].save_pretrained(folder)
         batches = DataLoader(held_out, config.batch_size, num_workers=config.workers)
         metrics[row] = evaluate(networks[row], batches, size=config.size)
         results[row] = {**summary(metrics[row]), "training_seconds": seconds}
-        with atomic_path(config.output / row.replace(" ", "-")) as folder:
-            networks[row].save_pretrained(folder)
+    report = {"config": asdict(config), "environment": environment(), **results}
     with atomic_path(config.output / "results.json") as file:
-        file.write_text(json.dumps({"config": asdict(config), **results}, indent=2, default=str))
+        file.write_text(json.dumps(report, indent=2, default=str))
     samples = [held_out[index * len(held_out) // 4] for index in range(4)]
     save_comparison(config.output / "comparison.png", samples, networks, size=config.size)
     console = Console()
@@ -113,27 +135,33 @@ def datasets(config: Config) -> tuple[GTA5, Cityscapes, Cityscapes]:
     )
 
 
-def class_weights(source: GTA5, samples: int = 500) -> Tensor:
-    """``1 / ln(1.02 + frequency)`` of each class, estimated on evenly spaced source labels."""
-    counts = torch.zeros(256, dtype=torch.int64)
-    for index in range(0, len(source), ceil(len(source) / samples)):
-        counts += source[index].label.flatten().bincount(minlength=256)
-    counts = counts[: len(CLASS_NAMES)]
-    return 1 / torch.log(1.02 + counts / counts.sum())
+def environment() -> dict[str, str | int]:
+    """What a figure has to be quoted with."""
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "torch": torch.__version__,
+        "timm": timm.__version__,
+        "kornia": kornia.__version__,
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "machine": platform.platform(),
+        "threads": torch.get_num_threads(),
+    }
 
 
 def train(config: Config, row: Row, source: GTA5, target: Cityscapes, weights: Tensor) -> BiSeNet:
     """Train the network of one row; the warm-up is the same in all of them."""
     seed_everything(config.seed, verbose=False)
-    fabric = Fabric(devices=1, loggers=TensorBoardLogger(config.output, "logs", row))
+    logger = TensorBoardLogger(config.output, "logs", row)
+    accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+    fabric = Fabric(accelerator=accelerator, devices=1, loggers=logger)
     network = BiSeNet(len(CLASS_NAMES), config.backbone, pretrained_backbone=config.pretrained)
-    discriminator = DepthwiseFC(len(CLASS_NAMES))
-    for module in (network, discriminator):
-        module.to(memory_format=torch.channels_last)  # half the time of torch's default on a CPU
     optimizer = torch.optim.AdamW(network.parameters(), config.learning_rate)
+    discriminator = DepthwiseFC(len(CLASS_NAMES))
     d_optimizer = torch.optim.Adam(
         discriminator.parameters(), config.discriminator_learning_rate, betas=(0.9, 0.99)
     )
+    for module in (network, discriminator):
+        module.to(memory_format=torch.channels_last)  # half the time of torch's default on a CPU
     segmenter, optimizer = fabric.setup(network, optimizer)
     judge, d_optimizer = fabric.setup(discriminator, d_optimizer)
     schedules = [PolynomialLR(each, config.steps, power=0.9) for each in (optimizer, d_optimizer)]
@@ -167,6 +195,9 @@ def train(config: Config, row: Row, source: GTA5, target: Cityscapes, weights: T
             text = " ".join(f"{name} {value:.3f}" for name, value in values.items())
             progress.update(task, advance=1, losses=text)
             fabric.log_dict(values, step)
+    logger.finalize("success")
+    if not all(bool(value.isfinite().all()) for value in network.state_dict().values()):
+        raise FloatingPointError(f"{row} diverged at its last step; lower the learning rates")
     return network
 
 
@@ -192,25 +223,12 @@ def prepare(
     images, target_images = labelled.image / 255, unlabelled.image / 255
     if beta is not None:
         images = fourier_domain_adaptation(images, target_images, beta)
-    augment = AugmentationSequential(
-        RandomHorizontalFlip(), RandomGaussianBlur((5, 5), (0.1, 2.0)), data_keys=["input", "mask"]
-    )
-    images, masks = augment(images, labelled.label[:, None].float())
+    images, masks = AUGMENT(images, labelled.label[:, None].float())
     return normalize(images), masks[:, 0].long(), normalize(target_images)
 
 
-def segmentation_loss(output: BiSeNetOutput, labels: Tensor, weights: Tensor) -> Tensor:
-    """Weighted cross entropy of BiSeNet's main and auxiliary logits."""
-    return torch.stack(
-        [
-            F.cross_entropy(logits, labels, weights, ignore_index=IGNORE_INDEX)
-            for logits in (output.logits, *(output.auxiliary or ()))
-        ]
-    ).sum()
-
-
 def finite(losses: dict[str, Tensor], where: str) -> dict[str, float]:
-    """The losses as numbers; stops the run before a NaN or infinity reaches the weights."""
+    """The losses as numbers; stops the run where one is NaN or infinite."""
     values = {name: loss.item() for name, loss in losses.items()}
     if not all(map(isfinite, values.values())):
         raise FloatingPointError(

@@ -72,7 +72,6 @@ GAME = Look(
         "green": Material(_hex("28f078")),
         "dark": Material(_hex("0c100e")),
         "blue": Material(_hex("1450d0")),
-        "bonnet": Material(_hex("8a1818")),
     },
     sun=(-0.55, 0.65, -0.52),
     ambient=(0.5, 0.55, 0.68),

@@ -84,7 +84,24 @@ def test_a_killed_run_leaves_nothing_under_the_final_name(tmp_path):
     killed = subprocess.run([sys.executable, "-c", script], env=environment, check=False)
     assert killed.returncode == -signal.SIGKILL
     assert path.read_bytes() == b"old"
-    with atomic_path(path) as partial:  # and the next run clears its leftovers away
+    with atomic_path(path) as partial:  # and the next run is not in the leftovers' way
         partial.write_bytes(b"new")
-    assert entries(tmp_path) == ["checkpoint.pt"]
     assert path.read_bytes() == b"new"
+
+
+def test_a_folder_that_cannot_be_replaced_comes_back(tmp_path):
+    path = tmp_path / "network"
+    path.mkdir()
+    (path / "old").touch()
+    with pytest.raises(FileNotFoundError), atomic_path(path):
+        pass  # nothing was written that could replace it
+    assert entries(tmp_path) == ["network"]
+    assert entries(path) == ["old"]
+
+
+def test_two_writers_do_not_meet(tmp_path):
+    path = tmp_path / "results.json"
+    with atomic_path(path) as first, atomic_path(path) as second:
+        first.write_text("first")
+        second.write_text("second")
+    assert path.read_text() == "first"  # the last to finish

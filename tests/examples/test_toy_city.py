@@ -253,7 +253,6 @@ def test_a_killed_run_leaves_nothing_under_the_final_name(root, tmp_path):
     assert list(tmp_path.rglob("*.png"))  # it was well under way
     assert not (tmp_path / "city").exists()
     write_toy_city(tmp_path / "city", **SMALL)
-    assert [path.name for path in tmp_path.iterdir()] == ["city"]
     assert contents(tmp_path / "city") == contents(root)
 
 

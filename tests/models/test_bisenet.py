@@ -4,6 +4,7 @@ import json
 import socket
 
 import pytest
+import safetensors.torch
 import timm
 import torch
 import torch.nn.functional as F
@@ -256,3 +257,12 @@ class TestErrors:
     def test_a_network_without_classes_or_channels_is_refused(self, num_classes, in_channels):
         with pytest.raises(ValueError, match=f"at least 1, got {num_classes} and {in_channels}"):
             tiny(num_classes, in_channels=in_channels)
+
+
+def test_saved_weights_that_lack_a_part_are_refused(tmp_path):
+    network = BiSeNet(3, "test_resnet", pretrained_backbone=False)
+    network.save_pretrained(tmp_path)
+    kept = {k: v for k, v in network.state_dict().items() if not k.startswith("head.")}
+    safetensors.torch.save_file(kept, tmp_path / "model.safetensors")
+    with pytest.raises(RuntimeError, match=r"Missing key.*head\.conv"):
+        BiSeNet.from_pretrained(tmp_path)

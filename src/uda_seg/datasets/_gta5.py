@@ -47,6 +47,8 @@ class GTA5(Dataset[Sample]):
     def __init__(self, root: str | Path, *, size: Size | None = None) -> None:
         images = list_files(Path(root, "images"), "*.png", layout=_LAYOUT)
         self.images = [image for image in images if image.stem not in _BAD_FRAMES]
+        if not self.images:
+            raise FileNotFoundError(f"expected usable frames in {root}, found known bad ones only")
         self.labels = [Path(root, "labels", image.name) for image in self.images]
         require_files(self.labels, layout=_LAYOUT)
         self.size = size

@@ -137,8 +137,9 @@ class BiSeNet(nn.Module, PyTorchModelHubMixin, library_name="uda-seg", license="
 
     @classmethod
     def _from_pretrained(cls, **kwargs: Any) -> Self:
-        # The saved weights replace the backbone's, so those are not fetched.
-        network: Self = super()._from_pretrained(**{**kwargs, "pretrained_backbone": False})
+        # All weights come from the file: none is fetched for the backbone, and none may lack.
+        kwargs = {"strict": True, **kwargs, "pretrained_backbone": False}
+        network: Self = super()._from_pretrained(**kwargs)
         return network
 
     def _check(self, images: Tensor) -> None:

@@ -1,4 +1,5 @@
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -74,18 +75,19 @@ class FDA(IntensityAugmentationBase2D):
 
     def __init__(
         self,
-        beta: float | tuple[float, float] = 0.01,
+        beta: float | Sequence[float] = 0.01,
         *,
         p: float = 1.0,
         same_on_batch: bool = False,
         keepdim: bool = False,
     ) -> None:
         super().__init__(p=p, same_on_batch=same_on_batch, keepdim=keepdim)
-        low, high = beta if isinstance(beta, tuple) else (beta, beta)
+        drawn = isinstance(beta, Sequence)
+        low, high = beta if isinstance(beta, Sequence) else (beta, beta)
         if not 0 <= low <= high <= 0.5:
             raise ValueError(f"expected beta, or low <= high, in [0, 0.5], got {beta}")
-        if isinstance(beta, tuple):
-            self._param_generator = PlainUniformGenerator((beta, "beta", None, None))
+        if drawn:
+            self._param_generator = PlainUniformGenerator(((low, high), "beta", None, None))
         else:
             self.flags = {"beta": beta}
 

@@ -1,0 +1,34 @@
+"""Learning from the labelled source: the loss and the weights of its classes."""
+
+from math import ceil
+
+import torch
+import torch.nn.functional as F
+from rich.progress import track
+from torch import Tensor
+
+from evaluation import CLASS_NAMES
+from uda_seg.datasets import GTA5, IGNORE_INDEX
+from uda_seg.models import BiSeNetOutput
+
+__all__ = ["class_weights", "segmentation_loss"]
+
+
+def class_weights(source: GTA5, samples: int = 500) -> Tensor:
+    """``1 / ln(1.02 + frequency)`` of each class, estimated on evenly spaced source labels."""
+    counts = torch.zeros(256, dtype=torch.int64)
+    indices = range(0, len(source), ceil(len(source) / samples))
+    for index in track(indices, "weighing the classes"):
+        counts += source[index].label.flatten().bincount(minlength=256)
+    counts = counts[: len(CLASS_NAMES)]
+    return 1 / torch.log(1.02 + counts / counts.sum())
+
+
+def segmentation_loss(output: BiSeNetOutput, labels: Tensor, weights: Tensor) -> Tensor:
+    """Weighted cross entropy of BiSeNet's main and auxiliary logits."""
+    return torch.stack(
+        [
+            F.cross_entropy(logits, labels, weights, ignore_index=IGNORE_INDEX)
+            for logits in (output.logits, *(output.auxiliary or ()))
+        ]
+    ).sum()
