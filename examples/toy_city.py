@@ -112,8 +112,11 @@ def write_toy_city(
         ValueError: for a count or workers below 1, a size below 32, or a seed below 0.
         FileExistsError: if ``root`` holds anything but this very city.
     """
-    counts = {"source_images": source_images, "target_train": target_train}
-    counts["target_val"] = target_val
+    counts = {
+        "source_images": source_images,
+        "target_train": target_train,
+        "target_val": target_val,
+    }
     if min(*counts.values(), workers) < 1 or min(size) < 32 or seed < 0:
         raise ValueError(
             "expected at least one image of each kind, one worker, a size of 32x32 and a seed of "

@@ -82,11 +82,10 @@ class FDA(IntensityAugmentationBase2D):
         keepdim: bool = False,
     ) -> None:
         super().__init__(p=p, same_on_batch=same_on_batch, keepdim=keepdim)
-        drawn = isinstance(beta, Sequence)
         low, high = beta if isinstance(beta, Sequence) else (beta, beta)
         if not 0 <= low <= high <= 0.5:
             raise ValueError(f"expected beta, or low <= high, in [0, 0.5], got {beta}")
-        if drawn:
+        if isinstance(beta, Sequence):
             self._param_generator = PlainUniformGenerator(((low, high), "beta", None, None))
         else:
             self.flags = {"beta": beta}
