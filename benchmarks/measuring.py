@@ -1,0 +1,98 @@
+"""How every benchmark here measures; the contract is in README.md beside this file."""
+
+import ctypes
+import json
+import platform
+import sys
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from time import strftime
+from typing import Any
+
+import torch
+from torch.utils.benchmark import Timer
+
+__all__ = ["environment", "peak_memory", "save", "time_in_turns"]
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def time_in_turns(
+    candidates: Mapping[str, Callable[[], object]], *, rounds: int = 20
+) -> dict[str, dict[str, float]]:
+    """Milliseconds a call: median and quartiles over rounds in which each candidate has a turn.
+
+    Taking turns lets a slow spell of the machine hit all alike. torch's timer warms each turn up
+    and waits for the GPU.
+    """
+    timers = {
+        name: Timer("run()", globals={"run": run}, num_threads=torch.get_num_threads())
+        for name, run in candidates.items()
+    }
+    turns = [{name: timer.timeit(1) for name, timer in timers.items()} for _ in range(rounds)]
+    return {name: _quartiles([turn[name].mean * 1e3 for turn in turns]) for name in timers}
+
+
+def _quartiles(values: list[float]) -> dict[str, float]:
+    low, median, high = torch.tensor(values).quantile(torch.tensor([0.25, 0.5, 0.75])).tolist()
+    return {"median_ms": median, "low_ms": low, "high_ms": high}
+
+
+def peak_memory(run: Callable[[], object]) -> float:
+    """MiB that a call holds at its peak, above what was held before it, its result included.
+
+    On a GPU torch's own count. On Linux the process's resident memory, so that numpy's and a
+    library's scratch memory count too; measure times before, since it changes the allocator.
+    """
+    if torch.cuda.is_available():
+        run()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        run()
+        return (torch.cuda.max_memory_allocated() - before) / 2**20
+    if sys.platform != "linux":
+        raise OSError(f"expected a GPU or Linux to measure memory, got {sys.platform}")
+    libc, mmap_threshold = ctypes.CDLL(None), -3
+    libc.mallopt(mmap_threshold, 2**16)  # large blocks go back to the system when freed
+    run()
+    libc.malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak
+    before = _resident("VmRSS")
+    run()
+    return _resident("VmHWM") - before
+
+
+def _resident(field: str) -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(field))
+
+
+def environment(*packages: str) -> dict[str, Any]:
+    """What a figure has to be quoted with; the versions of torch and of ``packages``."""
+    on_gpu = torch.cuda.is_available()
+    return {
+        "command": " ".join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "date": strftime("%Y-%m-%d"),
+        "device": torch.cuda.get_device_name() if on_gpu else _processor(),
+        "threads": torch.get_num_threads(),
+        "machine": platform.platform(),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in ("torch", *packages)},
+    }
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def save(name: str, results: Mapping[str, Any], *packages: str) -> Path:
+    """Write ``results/NAME.json`` with the environment."""
+    RESULTS.mkdir(exist_ok=True)
+    file = RESULTS / f"{name}.json"
+    report = {"environment": environment(*packages), **results}
+    file.write_text(json.dumps(report, indent=2) + "\n")
+    return file
