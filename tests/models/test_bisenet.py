@@ -213,9 +213,12 @@ class TestSaving:
         monkeypatch.setattr(timm, "create_model", record)
         BiSeNet(5, TINY).save_pretrained(tmp_path)
         assert json.loads((tmp_path / "config.json").read_text())["pretrained_backbone"] is True
+        assert any(asked)
+        asked.clear()
         BiSeNet.from_pretrained(tmp_path)
         BiSeNet.from_pretrained(tmp_path, pretrained_backbone=True)
-        assert asked == [True, False, False]
+        assert asked
+        assert not any(asked)
 
     def test_a_loaded_network_can_be_saved_again(self, tmp_path):
         network = tiny()
@@ -246,7 +249,7 @@ class TestErrors:
             tiny(backbone=unknown)
 
     def test_a_backbone_of_other_strides_is_refused_with_names_that_work(self):
-        with pytest.raises(ValueError, match=r"strides 16 and 32.*'test_vit'.*\[16, 16\]") as error:
+        with pytest.raises(ValueError, match=r"strides 16 and 32.*'test_vit'.*16 alone") as error:
             tiny(backbone="test_vit")
         for name in ("resnet18", "mobilenetv3_large_100", "regnety_002", "convnext_atto"):
             assert name in str(error.value)

@@ -43,15 +43,18 @@ class BiSeNet(nn.Module, PyTorchModelHubMixin, library_name="uda-seg", license="
 
     Args:
         num_classes: K, the number of classes.
-        backbone: any name that timm knows and that has features of stride 16 and 32.
+        backbone: any name that timm knows and that has features of stride 16 and 32. Where it
+            takes no images of odd sizes, they are padded for it alone.
         pretrained_backbone: start from timm's ImageNet weights.
         in_channels: channels of the images.
         backbone_kwargs: passed on to ``timm.create_model``, such as ``img_size`` or
-            ``pretrained_cfg_overlay``.
+            ``pretrained_cfg_overlay``; what JSON can hold.
 
     Raises:
-        ValueError: if ``num_classes`` or ``in_channels`` is not positive, or the backbone is
-            unknown or has other strides.
+        ValueError: if ``num_classes`` or ``in_channels`` is not positive, the backbone is
+            unknown or has other strides (found out before any weights are fetched), or timm or
+            JSON refuses ``backbone_kwargs``.
+        FileNotFoundError: if pretrained weights can neither be found nor fetched.
 
     Example:
         >>> import torch
@@ -108,7 +111,8 @@ class BiSeNet(nn.Module, PyTorchModelHubMixin, library_name="uda-seg", license="
             The logits and, while training, the auxiliary logits, all ``(B, K, *size)``.
 
         Raises:
-            ValueError: if the images have another number of channels or are too small.
+            ValueError: if the images have another number of channels or are too small, or the
+                backbone takes a single size and the images have another.
         """
         self._check(images)
         stride16, stride32 = extract_features(self.backbone, images)
