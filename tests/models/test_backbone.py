@@ -59,6 +59,9 @@ class TestCreating:
         assert torch.equal(features[0], stride16[..., :5, :7])
         assert torch.equal(features[1], stride32[..., :3, :4])
 
+    def test_sizes_are_tried_in_evaluation(self):  # it trains on batches of two or more
+        assert create("rexnet_100").image_sizes == ((1, 1), False)
+
     @pytest.mark.parametrize("img_size", [64, [64, 64], (64, 64)])
     def test_a_size_may_be_written_in_any_way_that_timm_takes(self, img_size):
         backbone = create("test_coatnet", img_size=img_size)

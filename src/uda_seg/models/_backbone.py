@@ -25,7 +25,7 @@ _GOOD = "resnet18, mobilenetv3_large_100, tf_efficientnet_lite0, regnety_002 and
 def create_backbone(
     name: str, *, pretrained: bool, in_channels: int, kwargs: Mapping[str, Any]
 ) -> nn.Module:
-    """Build a timm backbone that returns its last features of stride 16 and of stride 32.
+    """Build a timm backbone that returns its features of stride 16 and of stride 32.
 
     A copy without weights goes first, so that what is refused is refused before any download.
     """
@@ -42,9 +42,7 @@ def create_backbone(
         )
     own_sizes = (kwargs.get("img_size"), copy.pretrained_cfg.get("input_size", ())[-2:])
     sizes = find_image_sizes(copy, in_channels, [to_2tuple(size) for size in own_sizes if size])
-
-    last = {stride: index for index, stride in enumerate(strides)}
-    options["out_indices"] = tuple(last[stride] for stride in _STRIDES)
+    options["out_indices"] = tuple(strides.index(stride) for stride in _STRIDES)
     backbone = _build(name, pretrained, options)
     backbone.image_sizes = sizes  # type: ignore[assignment]  # torch types modules alone
     return backbone
