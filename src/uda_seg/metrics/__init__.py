@@ -1,13 +1,8 @@
 """Metrics of the field's evaluation protocol; they import torch and nothing else."""
 
-from uda_seg.metrics._confusion import confusion_matrix
-from uda_seg.metrics._iou import (
-    MeanIoU,
-    gap_recovered,
-    iou,
-    iou_from_confusion,
-    pixel_accuracy,
-)
+from uda_seg.metrics._confusion import confusion_matrix, merge_classes
+from uda_seg.metrics._iou import gap_recovered, iou, iou_from_confusion, pixel_accuracy
+from uda_seg.metrics._mean_iou import MeanIoU
 
 __all__ = [
     "MeanIoU",
@@ -15,5 +10,6 @@ __all__ = [
     "gap_recovered",
     "iou",
     "iou_from_confusion",
+    "merge_classes",
     "pixel_accuracy",
 ]
