@@ -68,7 +68,7 @@ def merge_classes(matrix: Tensor, groups: Tensor) -> Tensor:
             "expected a matrix of shape (..., K, K) and groups of shape (K,), got "
             f"{tuple(matrix.shape)} and {tuple(groups.shape)}"
         )
-    ids = groups.unique().tolist()
+    ids = sorted(set(groups.tolist()))
     if ids != list(range(len(ids))):
         raise ValueError(f"expected groups numbered from 0 on without a gap, got {ids}")
     shape = matrix.shape[:-2]
@@ -146,6 +146,6 @@ def _scattered_histogram(cells: Tensor, bins: int) -> Tensor:
 
 
 def _refuse_beyond(ids: Tensor, num_classes: int, what: str) -> None:
-    wrong = ids[(ids < 0) | (ids >= num_classes)].unique().tolist()
+    wrong = sorted(set(ids[(ids < 0) | (ids >= num_classes)].tolist()))
     if wrong:
         raise ValueError(f"expected {what} in [0, {num_classes}), got {wrong}")
