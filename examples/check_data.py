@@ -18,7 +18,7 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from time import strftime
 from typing import Any
@@ -30,7 +30,7 @@ from rich.table import Table
 from atomic import atomic_path
 from data_sets import Name, detect, split_readers
 from examination import NOTHING_LABELLED, Diagnosis, examine
-from uda_seg.datasets import CITYSCAPES_CLASSES, IGNORE_INDEX, TRAIN_IDS
+from uda_seg.datasets import CITYSCAPES_CLASSES, IGNORE_INDEX
 
 __all__ = ["Config", "check", "main"]
 
@@ -43,8 +43,9 @@ class Config:
     """Folder of the data set, as its reader takes it."""
     data_set: Name | None = None
     """Which one it is; found out by its layout if not given."""
-    ids: dict[int, int] = field(default_factory=TRAIN_IDS.copy)
-    """For a folder of one's own, pairs of an id in the labels and its train id."""
+    ids: dict[int, int] | None = None
+    """For a folder of one's own, pairs of an id in the labels and its train id; Cityscapes' train
+    ids if not given."""
     report: Path = Path("runs/check_data.json")
     """Where to write the report in full, as JSON."""
     workers: int = 2
@@ -68,10 +69,10 @@ def main(config: Config) -> int:
 
 
 def check(
-    root: Path, name: Name, *, ids: Mapping[int, int] = TRAIN_IDS, workers: int = 2
+    root: Path, name: Name, *, ids: Mapping[int, int] | None = None, workers: int = 2
 ) -> dict[str, Diagnosis]:
     """Examine every split that is on disk, without labels where it has none at all."""
-    options = {"ids": ids} if name == "folder" else {}
+    options = {"ids": ids} if ids else {}
     diagnoses = {}
     for split, read in split_readers(name, root, **options).items():
         with suppress(FileNotFoundError):  # few disks hold every split

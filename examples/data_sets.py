@@ -61,7 +61,13 @@ def detect(root: Path) -> Name:
 
 
 def split_readers(name: Name, root: Path, **options: Any) -> dict[str, Reader]:
-    """What opens each split; it takes further options of the reader."""
+    """What opens each split; it takes further options of the reader.
+
+    Raises:
+        ValueError: for ``ids`` of a data set that has its own.
+    """
+    if "ids" in options and name != "folder":
+        raise ValueError(f"expected ids for --data-set folder alone, {name} has its own")
     reader, splits = _LAYOUTS[name]
     return {"/".join(split) or "all": partial(reader, root, *split, **options) for split in splits}
 

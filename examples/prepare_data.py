@@ -11,7 +11,7 @@ goes on where it was. Do not score on a copy: scores want the labels at full siz
 import json
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, Dataset
 from atomic import atomic_path
 from data_sets import Name, detect, split_readers
 from manifest import require_same_settings
-from uda_seg.datasets import TRAIN_IDS, SegmentationFolder
+from uda_seg.datasets import SegmentationFolder
 
 __all__ = ["Config", "main"]
 
@@ -47,8 +47,9 @@ class Config:
     """Those to copy, such as ``train``; all of them if none is given."""
     labels: bool = True
     """Copy the labels, too."""
-    ids: dict[int, int] = field(default_factory=TRAIN_IDS.copy)
-    """For a folder of one's own, pairs of an id in the labels and its train id."""
+    ids: dict[int, int] | None = None
+    """For a folder of one's own, pairs of an id in the labels and its train id; Cityscapes' train
+    ids if not given."""
     skip: Path | None = None
     """Report of ``check_data.py``: what it lists is left out."""
     on_error: Literal["stop", "skip"] = "stop"
@@ -90,7 +91,7 @@ def main(config: Config) -> None:
 def open_splits(config: Config, name: Name) -> dict[str, SegmentationFolder]:
     """The splits to copy, at the size of the copy."""
     options: dict[str, Any] = {"size": config.size, "labels": config.labels}
-    options |= {"ids": config.ids} if name == "folder" else {}
+    options |= {"ids": config.ids} if config.ids else {}
     options |= {"skip": config.skip} if config.skip else {}
     readers = split_readers(name, config.root, **options)
     unknown = set(config.splits) - readers.keys()

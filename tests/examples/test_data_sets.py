@@ -43,3 +43,8 @@ def test_a_folder_of_ones_own_needs_its_ids(tmp_path):
 
 def test_every_name_has_readers(tmp_path):
     assert all(split_readers(name, tmp_path) for name in get_args(Name))
+
+
+def test_ids_are_for_ones_own_alone(tmp_path):
+    with pytest.raises(ValueError, match="folder alone, gta5 has its own"):
+        split_readers("gta5", tmp_path, ids={0: 0})
