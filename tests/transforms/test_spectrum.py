@@ -74,7 +74,7 @@ def test_images_are_the_same_however_many_share_the_cache(monkeypatch):
     source, target = images(5, 3, 24, 36)
     betas = torch.tensor([0.1, 0.2, 0.3, 0.4, 0.5], dtype=torch.float64)
     results = []
-    for share in (1, 2 * source[0].nbytes, 2**30):
+    for share in (1, 2 * source[0, 0].nbytes, 2 * source[0].nbytes, 2**30):
         monkeypatch.setattr(spectrum, "_CACHE_BYTES", share)
         leaves = [image.clone().requires_grad_() for image in (source, target)]
         adapted = fourier_domain_adaptation(*leaves, betas)

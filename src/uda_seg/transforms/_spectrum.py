@@ -22,8 +22,8 @@ Spectrum = tuple[Tensor, Tensor]
 # benchmarks/fda.py measures both ways over a grid; docs/fda.md has its table.
 _VECTORS_PER_LEVEL = 2.5
 
-# FFTs of images that stay in a processor's cache take half the time.
-_CACHE_BYTES = 2**23
+# FFTs of so many bytes of images stay in a processor's cache, and take half the time.
+_CACHE_BYTES = 2**22
 
 
 def low_frequencies(images: Tensor, highest: int) -> Spectrum:
@@ -31,9 +31,11 @@ def low_frequencies(images: Tensor, highest: int) -> Spectrum:
     if _matrix_products_pay(images, highest):
         with full_precision(images.device):
             return _analyze_by_products(images, highest)
-    parts = [_analyze_by_ffts(part, highest) for part in torch.split(images, _at_once(images))]
-    real, imaginary = zip(*parts, strict=True)
-    return torch.cat(real), torch.cat(imaginary)
+    real = images.new_empty(*images.shape[:2], 2, highest + 1, highest + 1)
+    imaginary = torch.empty_like(real)
+    for part in _parts(images):
+        real[part], imaginary[part] = _analyze_by_ffts(images[part], highest)
+    return real, imaginary
 
 
 def add_spectrum(images: Tensor, spectrum: Spectrum) -> Tensor:
@@ -41,20 +43,24 @@ def add_spectrum(images: Tensor, spectrum: Spectrum) -> Tensor:
     if _matrix_products_pay(images, spectrum[0].shape[-1] - 1):
         with full_precision(images.device):
             return _add_by_products(images, spectrum)
-    at_once = _at_once(images)
-    if at_once == len(images):
-        return _add_by_ffts(images, spectrum)
     added = torch.empty_like(images)
-    for start in range(0, len(images), at_once):
-        part = slice(start, start + at_once)
-        added[part] = _add_by_ffts(images[part], (spectrum[0][part], spectrum[1][part]))
+    for part in _parts(images):
+        change = _synthesize_by_ffts((spectrum[0][part], spectrum[1][part]), *images.shape[-2:])
+        added[part] = change.add_(images[part])
     return added
 
 
-def _at_once(images: Tensor) -> int:
+def _parts(images: Tensor) -> list[tuple[slice, slice]]:
+    """Slices of the batch and of the channels that fit into the cache; all at once elsewhere."""
+    batch_size, channels, height, width = images.shape
     if images.device.type != "cpu" or torch.compiler.is_compiling():
-        return len(images)
-    return min(len(images), max(1, _CACHE_BYTES // images[0].nbytes))
+        return [(slice(None), slice(None))]
+    planes = max(1, _CACHE_BYTES // (height * width * images.itemsize))
+    return [
+        (slice(image, image + max(1, planes // channels)), slice(channel, channel + planes))
+        for image in range(0, batch_size, max(1, planes // channels))
+        for channel in range(0, channels, planes)
+    ]
 
 
 def _matrix_products_pay(images: Tensor, highest: int) -> bool:
@@ -145,13 +151,12 @@ def _analyze_by_ffts(images: Tensor, highest: int) -> Spectrum:
     return window.real, window.imag
 
 
-def _add_by_ffts(images: Tensor, spectrum: Spectrum) -> Tensor:
-    height, width = images.shape[-2:]
+def _synthesize_by_ffts(spectrum: Spectrum, height: int, width: int) -> Tensor:
     window = torch.complex(*spectrum)
     batch_size, channels, _, size, _ = window.shape
     full = window.new_zeros(batch_size, channels, height, size)
     full[:, :, :size] = window[:, :, 0]
     full[:, :, height - size + 1 :] = window[:, :, 1, 1:].flip(2)
     columns = torch.fft.ifft(full, dim=-2, norm="forward")
-    change: Tensor = torch.fft.irfft(columns, n=width, norm="forward")
-    return images + change
+    images: Tensor = torch.fft.irfft(columns, n=width, norm="forward")
+    return images
