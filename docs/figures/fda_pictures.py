@@ -1,4 +1,4 @@
-"""The pictures of docs/fda.md: PYTHONPATH=examples python docs/figures/fda.py."""
+"""The pictures of docs/fda.md: PYTHONPATH=examples python docs/figures/fda_pictures.py."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
