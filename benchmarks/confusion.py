@@ -10,12 +10,12 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from measuring import save, time_in_turns
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
+from measuring import save, time_in_turns
 from uda_seg.metrics import confusion_matrix
 
 CLASSES, SIZE = 19, (512, 1024)
