@@ -71,14 +71,22 @@ def save_comparison(
 
 
 def save_inspection(
-    path: Path, samples: Sequence[Sample], network: BiSeNet, *, size: tuple[int, int] | None
+    path: Path,
+    samples: Sequence[Sample],
+    network: BiSeNet,
+    merged: Tensor,
+    *,
+    size: tuple[int, int] | None,
 ) -> None:
-    """Write a PNG with one line a sample: prediction, errors and entropy of one network."""
+    """Write a PNG with one line a sample: prediction, errors and entropy of one network.
+
+    A predicted train id counts as ``merged[id]``.
+    """
     lines = []
     for image, label, _ in samples:
         height, width = label.shape
         logits = predict_logits(network, image[None], size=size, label_size=(height, width))[0]
-        ids = logits.argmax(0)
+        ids = merged.to(logits.device)[logits.argmax(0)]
         lines.append(
             {
                 "image": _picture(image),

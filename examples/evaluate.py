@@ -10,16 +10,16 @@ and with the files that the Cityscapes server takes:
         --baseline runs/source-only-evaluation --output runs/adapted-evaluation --submission
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 import torch
 import tyro
 from lightning_fabric import Fabric
+from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
 from rich.markdown import Markdown
@@ -30,17 +30,14 @@ from torch.utils.data import DataLoader, Subset
 
 from atomic import atomic_path
 from comparison import colorize, save_inspection
+from data_sets import Name, detect, split_readers
 from evaluation import CLASS_NAMES, EVALUATED, predict_each
+from protocol import merging
 from report import load_matrices, write_report
-from uda_seg.datasets import GTA5, Cityscapes
+from uda_seg.datasets import SegmentationFolder
 from uda_seg.metrics import confusion_matrix
 from uda_seg.models import BiSeNet
 
-Data = Cityscapes | GTA5
-DATA: dict[str, Callable[[Path, Any], Data]] = {
-    "cityscapes": lambda root, split: Cityscapes(root, split, labels=split != "test"),
-    "gta5": lambda root, _: GTA5(root),
-}
 _RAW_IDS = np.array([row.raw_id for row in EVALUATED], dtype=np.uint8)
 
 
@@ -52,9 +49,12 @@ class Config:
     """What save_pretrained wrote, a folder or a name on the hub; or a file of weights."""
     root: tyro.conf.Positional[Path]
     """Folder of the data set."""
-    data: Literal["cityscapes", "gta5"] = "cityscapes"
-    split: Literal["train", "val", "test"] = "val"
-    """Of test only a submission can be written, since its labels are not public."""
+    data_set: Name | None = None
+    """Which one it is; found out by its layout if not given."""
+    ids: dict[int, int] | None = None
+    """For a folder of one's own, pairs of an id in the labels and its Cityscapes train id."""
+    split: str = "val"
+    """Such as fog/val of ACDC, or all of a data set without splits."""
     output: Path = Path("runs/evaluation")
     size: tuple[int, int] | None = None
     """Height and width that the network sees; the images' own by default."""
@@ -66,20 +66,16 @@ class Config:
     workers: int = 2
     """Of each process, to read images."""
     submission: bool = False
-    """Write raw label ids under the names that the Cityscapes server takes."""
+    """Write raw label ids under the names that the Cityscapes server takes; needs no labels."""
     colors: bool = False
     """Write all predictions in the colours of Cityscapes."""
     pictures: int = 4
     """How many images to show together with errors and entropy."""
     baseline: Path | None = None
     """Output of an evaluation of another network on the same images."""
-    seed: int = 0
-    """Of the bootstrap."""
 
     def __post_init__(self) -> None:
-        """Refuse now what would otherwise fail after hours, or delete something."""
-        if self.split == "test" and not self.submission:
-            raise ValueError("expected --submission with --split test, which has no public labels")
+        """Refuse now what would otherwise delete something."""
         if self.output.exists() and not (self.output / "evaluation.json").is_file():
             raise FileExistsError(
                 f"expected {self.output} to be new or an evaluation, which is replaced, got "
@@ -92,29 +88,46 @@ def main(config: Config) -> None:
     baseline = None if config.baseline is None else load_matrices(config.baseline)
     fabric = Fabric(devices=config.processes)
     fabric.launch()
-    data = DATA[config.data](config.root, config.split)
+    name, data = open_data(config)
     network = load_network(config.network, config.backbone).to(fabric.device)
     with shared_folder(fabric, config.output) as folder:
-        matrices = score(fabric, config, network, data, folder)
-        if not fabric.is_global_zero or config.split == "test":
+        matrices = score(fabric, config, network, data, merging(name), folder)
+        if not fabric.is_global_zero:
             return
-        text = write_report(folder, asdict(config), matrices, baseline)
-        if config.pictures:
-            shown = range(0, len(data), -(-len(data) // config.pictures))
-            samples = [data[index] for index in shown]
-            save_inspection(folder / "pictures.png", samples, network, size=config.size)
+        if config.submission and not any(matrix.any() for matrix in matrices.values()):
+            text = "No labels: wrote the submission alone."
+        else:
+            text = write_report(folder, {**asdict(config), "data_set": name}, matrices, baseline)
+            if config.pictures:
+                step = -(-len(data) // config.pictures)
+                samples = [data[index] for index in range(0, len(data), step)]
+                picture = folder / "pictures.png"
+                save_inspection(picture, samples, network, merging(name), size=config.size)
     Console().print(Markdown(text), f"see {config.output}")
+
+
+def open_data(config: Config) -> tuple[Name, SegmentationFolder]:
+    """The data set and its name, without labels where a submission needs none and has none."""
+    name = config.data_set or detect(config.root)
+    readers = split_readers(name, config.root, **({"ids": config.ids} if config.ids else {}))
+    if config.split not in readers:
+        raise ValueError(
+            f"expected --split out of {', '.join(readers)} for {name}, got {config.split}"
+        )
+    read = readers[config.split]
+    try:
+        return name, read()
+    except FileNotFoundError:
+        if not config.submission:
+            raise
+    return name, read(labels=False)
 
 
 def load_network(name: str, backbone: str | None) -> BiSeNet:
     """A network of 19 classes out of a folder, the hub, or a file of weights."""
     file = Path(name)
     if not file.is_file():
-        try:
-            network: BiSeNet = BiSeNet.from_pretrained(name)
-        except Exception as error:
-            error.add_note(f"expected a file, a folder of save_pretrained or a hub name: {name}")
-            raise
+        network: BiSeNet = BiSeNet.from_pretrained(name)
     elif backbone is None:
         raise ValueError(f"expected --backbone for the weights in {file}, which do not name it")
     else:
@@ -139,44 +152,43 @@ def shared_folder(fabric: Fabric, path: Path) -> Iterator[Path]:
 
 
 def score(
-    fabric: Fabric, config: Config, network: BiSeNet, data: Data, folder: Path
+    fabric: Fabric,
+    config: Config,
+    network: BiSeNet,
+    data: SegmentationFolder,
+    merged: Tensor,
+    folder: Path,
 ) -> dict[str, Tensor]:
     """The confusion matrix ``(19, 19)`` of each image, by its name.
 
     Process r takes the images r, r + P, r + 2 P, ... A DistributedSampler would repeat some to
     give all the P processes equally many, and count them twice.
     """
+    names = [path.relative_to(config.root).with_suffix("") for path in data.images]
     mine = range(fabric.global_rank, len(data), fabric.world_size)
     # A list instead of a stacked batch, since the images may differ in size.
     loader = DataLoader(
         Subset(data, mine), config.batch_size, num_workers=config.workers, collate_fn=list
     )
+    batches = track(loader, "scoring", disable=not fabric.is_global_zero)
+    predictions = (pair for batch in batches for pair in predict_each(network, batch, config.size))
     share = {}
-    for samples in track(loader, "scoring", disable=not fabric.is_global_zero):
-        for sample, ids in predict_each(network, samples, size=config.size):
-            label = sample.label.to(ids.device)
-            share[sample.name] = confusion_matrix(ids, label, len(CLASS_NAMES)).cpu()
-            write_prediction(config, ids, sample.name, folder)
+    for index, (sample, ids) in zip(mine, predictions, strict=True):
+        counted, label = merged.to(ids.device)[ids], sample.label.to(ids.device)
+        matrix = confusion_matrix(counted, label, len(CLASS_NAMES))
+        share[names[index].as_posix()] = matrix.cpu()
+        if config.submission:  # the server looks for CITY_SEQUENCE_FRAME*.png in all sub-folders
+            save_png(folder / "submission" / names[index], _RAW_IDS[ids.cpu().numpy()])
+        if config.colors:
+            save_png(folder / "colors" / names[index], colorize(ids))
     shares = [fabric.broadcast(share, src=rank) for rank in range(fabric.world_size)]
-    matrices = {name: matrix for part in shares for name, matrix in part.items()}
-    if len(matrices) != len(data):
-        raise ValueError(
-            f"expected images of different names, got {len(matrices)} names of {len(data)} images"
-        )
-    return dict(sorted(matrices.items()))
+    return dict(sorted((name, matrix) for part in shares for name, matrix in part.items()))
 
 
-def write_prediction(config: Config, train_ids: Tensor, name: str, folder: Path) -> None:
-    """Write the files of one image that were asked for."""
-    name = name.removesuffix("_leftImg8bit")
-    pictures = {}
-    if config.submission:  # the server looks for CITY_SEQUENCE_FRAME*.png of raw label ids
-        pictures["submission"] = _RAW_IDS[train_ids.cpu().numpy()]
-    if config.colors:
-        pictures["colors"] = colorize(train_ids)
-    for kind, pixels in pictures.items():
-        (folder / kind).mkdir(exist_ok=True)
-        Image.fromarray(pixels).save(folder / kind / f"{name}.png")
+def save_png(path: Path, pixels: NDArray[np.uint8]) -> None:
+    """Write pixels under the path with the suffix .png."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path.with_name(f"{path.name}.png"))
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ def predict(
 
 
 def predict_each(
-    network: BiSeNet, samples: Iterable[Sample], *, size: tuple[int, int] | None
+    network: BiSeNet, samples: Iterable[Sample], size: tuple[int, int] | None
 ) -> Iterator[tuple[Sample, Tensor]]:
     """Each sample with its train ids; one pass for neighbours whose sizes are equal."""
     for _, group in groupby(samples, lambda sample: (sample.image.shape, sample.label.shape)):

@@ -20,11 +20,11 @@ __all__ = ["compare", "load_matrices", "write_report"]
 Matrices = Mapping[str, Tensor]
 _CLASSES = slice(FIGURES.index(CLASS_NAMES[0]), FIGURES.index(CLASS_NAMES[-1]) + 1)
 _TEXT = """\
-# {network} on {data} {split}
+# {network} on {data_set}, {split}
 
 In %, over {images} images at the full size of their labels; the network saw them at {seen}.
-`-`: in neither truth nor prediction. In brackets 95 % bootstrap intervals over images (1000 draws,
-seed {seed}): they do not cover another training's randomness, and are too narrow where images
+`-`: in neither truth nor prediction. In brackets 95 % bootstrap intervals over images (1000 draws):
+they do not cover another training's randomness, and are too narrow where images
 resemble each other. {date}, torch {torch}, {device}.
 
 {table}
@@ -83,11 +83,11 @@ def write_report(
 
     Args:
         folder: where to.
-        config: the settings, with network, data, split and the seed of the bootstrap.
+        config: the settings, with network, data_set, split and size.
         matrices: as in :func:`compare`, as is ``baseline``.
         baseline: those of another network on the same images.
     """
-    torch.manual_seed(config["seed"])
+    torch.manual_seed(0)
     columns = compare(matrices, baseline)
     total = torch.stack(list(matrices.values())).sum(0)
     about = {**config, "images": len(matrices), **environment()}

@@ -42,7 +42,9 @@ def test_the_inspection_has_a_line_a_sample_and_the_legend(tmp_path):
     samples = [Sample(image, torch.randint(19, (40, 64)), str(place)) for place in range(3)]
     heights = []
     for count in (1, 3):
-        save_inspection(tmp_path / "picture.png", samples[:count], network, size=None)
+        save_inspection(
+            tmp_path / "picture.png", samples[:count], network, torch.arange(19), size=None
+        )
         with Image.open(tmp_path / "picture.png") as picture:
             colors = {tuple(color) for color in np.asarray(picture.convert("RGB")).reshape(-1, 3)}
             heights.append(picture.height)

@@ -55,7 +55,7 @@ def test_samples_of_many_sizes_keep_their_order_and_share_passes(network):
     ]
     batches = []
     hook = network.register_forward_pre_hook(lambda _, inputs: batches.append(len(inputs[0])))
-    found = list(predict_each(network, samples, size=(48, 48)))
+    found = list(predict_each(network, samples, (48, 48)))
     hook.remove()
     assert batches == [2, 1, 1]
     assert [sample.name for sample, _ in found] == ["0", "1", "2", "3"]

@@ -62,7 +62,7 @@ def test_takes_every_integer_type(predicted, true, num_classes):
     assert matrix.tolist() == oracle.confusion_matrix(*ids, num_classes, ignore_index)
 
 
-@pytest.mark.parametrize("shape", [(), (1,), (1023,), (1025,), (3, 5, 300)])
+@pytest.mark.parametrize("shape", [(), (0, 3), (1,), (1023,), (1025,), (3, 5, 300), (2, 520, 600)])
 def test_takes_every_shape(shape):
     predictions, target = segmentation(19, *shape)
     flat = predictions.flatten().tolist(), target.flatten().tolist()

@@ -3,7 +3,9 @@ from torch import Tensor
 
 __all__ = ["confusion_matrix", "count_pairs", "merge_classes", "split_pairs"]
 
-_TABLES = 4  # counted in turns: neighbours are mostly alike, and one count would wait for the last
+_BLOCK = 2**19  # pixels at a time, so that what is computed on the way stays in the cache
+_TABLES = 4  # in turns: neighbours are mostly alike, and adding to one count waits for the last
+_ROUND = 1024  # pixels, a multiple of the tables, that a CPU adds to without a loop over tables
 
 
 def confusion_matrix(
@@ -85,12 +87,19 @@ def count_pairs(predictions: Tensor, target: Tensor, num_classes: int, ignore_in
     _check(predictions, target, num_classes, ignore_index)
     low, high = min(ignore_index, 0) - 1, max(ignore_index + 1, num_classes)
     rows, columns = high - low + 1, num_classes + 2
+    # The smallest type that holds all cells, since memory is the bottleneck.
     small = torch.int16 if _TABLES * rows * columns <= 2**15 else torch.int64
-    cells = _clamp(target, low, high, small).mul_(columns).flatten()
-    cells += _clamp(predictions, -1, num_classes, small).flatten()
-    tables = torch.arange(1024, dtype=small, device=cells.device) % _TABLES * rows * columns
-    cells += (tables + (1 - low * columns)).repeat(-(-len(cells) // 1024))[: len(cells)]
-    return _histogram(cells, _TABLES * rows * columns).reshape(_TABLES, rows, columns).sum(0)
+    places = torch.arange(_ROUND, dtype=small, device=target.device) % _TABLES * rows * columns
+    rounds = -(-min(target.numel(), _BLOCK) // _ROUND)
+    offsets = (places + (1 - low * columns)).repeat(rounds)
+    counts = torch.zeros(_TABLES * rows * columns, dtype=torch.int64, device=target.device)
+    blocks = (torch.split(ids.flatten(), _BLOCK) for ids in (target, predictions))
+    for truth, prediction in zip(*blocks, strict=True):
+        cells = _clamp(truth, low, high, small).mul_(columns)
+        cells += _clamp(prediction, -1, num_classes, small)
+        cells += offsets[: len(cells)]
+        counts += _histogram(cells, len(counts))
+    return counts.reshape(_TABLES, rows, columns).sum(0)
 
 
 def split_pairs(pairs: Tensor, num_classes: int, ignore_index: int) -> tuple[Tensor, Tensor]:
