@@ -1,0 +1,120 @@
+import json
+import os
+from collections.abc import Iterable, Iterator
+from operator import length_hint
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from uda_seg.datasets._classes import IGNORE_INDEX
+from uda_seg.datasets._sample import Sample
+
+__all__ = ["class_counts"]
+
+Labels = Iterable[Tensor | Sample] | Dataset[Sample]
+
+
+def class_counts(
+    labels: Labels,
+    num_classes: int = 19,
+    *,
+    ignore_index: int = IGNORE_INDEX,
+    cache: str | Path | None = None,
+) -> Tensor:
+    """How many pixels of each class each image has: what :class:`RareClassSampler` goes by.
+
+    Reads every label once; with ``cache``, once for all runs. The cache is a JSON file of the
+    counts, and its name is the key: one file for one data set at one size. What it holds is
+    checked against the number of labels and the first label, not against the others, so delete it
+    when labels change.
+
+    Args:
+        labels: a data set of any :class:`Sample`, or labels ``(H, W)`` of class ids, int64, in the
+            order of the data set. To read with several processes, a
+            ``DataLoader(dataset, batch_size=None, num_workers=...)``.
+        num_classes: K, at least 1.
+        ignore_index: the id of pixels that do not count.
+        cache: the file to read the counts from, or, where there is none, to write them to.
+
+    Returns:
+        ``(N, K)`` int64 counts.
+
+    Raises:
+        ValueError: if there is no label, or one has another shape or an id out of range; if the
+            cache is of other data, or broken.
+
+    Example:
+        >>> from uda_seg.datasets import GTA5
+        >>> counts = class_counts(GTA5(gta5_root, size=(32, 64)), num_classes=19)
+        >>> counts.shape, int(counts.sum()) <= 32 * 64
+        (torch.Size([1, 19]), True)
+    """
+    if num_classes < 1:
+        raise ValueError(f"expected num_classes of at least 1, got {num_classes}")
+    number = length_hint(labels, -1)
+    rows = (_count(item, num_classes, ignore_index) for item in _items(labels))
+    first = next(rows, None)
+    if first is None:
+        raise ValueError("expected at least one label, got none")
+    path = None if cache is None else Path(cache)
+    if path is None or not path.exists():
+        counts = torch.stack([first, *rows])
+        if path is not None:
+            _write(path, counts)
+        return counts
+    counts = _read(path)
+    if number not in (-1, len(counts)) or counts[0].tolist() != first.tolist():
+        raise ValueError(
+            f"expected {path} to hold the counts of these labels in {num_classes} classes, found "
+            f"others, {tuple(counts.shape)}; delete it or name another file"
+        )
+    return counts
+
+
+def _items(labels: Labels) -> Iterator[Tensor | Sample]:
+    data: Any = labels
+    if hasattr(data, "__getitem__"):  # a data set need not raise IndexError at its end
+        return (data[index] for index in range(len(data)))
+    return iter(data)
+
+
+def _count(item: Tensor | Sample, num_classes: int, ignore_index: int) -> Tensor:
+    label = item.label if isinstance(item, Sample) else item
+    if label.ndim != 2:
+        raise ValueError(
+            f"expected labels of shape (H, W), got {tuple(label.shape)}; "
+            "of a DataLoader, with batch_size=None"
+        )
+    ids = label[label != ignore_index].long()
+    wrong = ids[(ids < 0) | (ids >= num_classes)]
+    if wrong.numel():
+        name = f" in {item.name}" if isinstance(item, Sample) else ""
+        raise ValueError(
+            f"expected class ids in [0, {num_classes}) or {ignore_index} to ignore, got "
+            f"{sorted(set(wrong.tolist()))}{name}"
+        )
+    return ids.bincount(minlength=num_classes)
+
+
+def _write(path: Path, counts: Tensor) -> None:
+    """Write the file whole or not at all, also where several processes do."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        partial.write_text(json.dumps({"counts": counts.tolist()}))
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> Tensor:
+    try:
+        counts = torch.tensor(json.loads(path.read_text())["counts"], dtype=torch.int64)
+        if counts.ndim != 2 or counts.numel() == 0:
+            raise ValueError(f"expected a table, found shape {tuple(counts.shape)}")
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"cannot read counts from {path}: {error}; delete the file") from error
+    return counts

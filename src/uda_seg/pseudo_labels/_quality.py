@@ -1,0 +1,42 @@
+import torch
+from torch import Tensor
+
+__all__ = ["confident_share"]
+
+
+def confident_share(probabilities: Tensor, threshold: float = 0.968) -> Tensor:
+    """The share of an image's pixels that are predicted with confidence: its labels' quality.
+
+    DACS weighs the loss on all pixels of a pseudo label by it, instead of dropping the unsure
+    ones: early in training, when nothing is sure yet, the target hardly counts.
+
+    Reference: Tranheden et al., *DACS: Domain Adaptation via Cross-domain Mixed Sampling*,
+    WACV 2021; the threshold is the paper's.
+
+    Args:
+        probabilities: ``(B, K, H, W)`` class probabilities in [0, 1].
+        threshold: the least probability of the most probable class that counts as confident, in
+            [0, 1].
+
+    Returns:
+        ``(B,)`` in [0, 1], float32 (float64 for float64 probabilities), without a gradient.
+
+    Raises:
+        ValueError: if the shape is another one or has no pixel, or the threshold is out of range.
+
+    Example:
+        >>> import torch
+        >>> probabilities = torch.tensor([[0.99, 0.6, 0.3, 0.0], [0.01, 0.4, 0.7, 1.0]])
+        >>> confident_share(probabilities.reshape(1, 2, 2, 2))
+        tensor([0.5000])
+    """
+    if probabilities.ndim != 4 or 0 in probabilities.shape[1:]:
+        raise ValueError(
+            "expected probabilities of shape (B, K, H, W) with at least one pixel, got "
+            f"{tuple(probabilities.shape)}"
+        )
+    if not 0 <= threshold <= 1:
+        raise ValueError(f"expected a threshold in [0, 1], got {threshold}")
+    dtype = torch.promote_types(probabilities.dtype, torch.float32)
+    confident = probabilities.amax(dim=1) >= threshold
+    return confident.to(dtype).mean(dim=(1, 2))

@@ -1,0 +1,154 @@
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from kornia.augmentation import IntensityAugmentationBase2D
+from torch import Tensor
+
+__all__ = ["BlockMask", "block_mask"]
+
+Fill = float | Sequence[float] | Tensor
+
+
+def block_mask(
+    images: Tensor,
+    fill: Fill,
+    *,
+    block_size: int = 64,
+    ratio: float = 0.7,
+    same_on_batch: bool = False,
+) -> Tensor:
+    """Mask random square blocks of images, so that a network has to infer them from the context.
+
+    Every block of a grid that starts at the top left is masked with probability ``ratio``,
+    independently of the others; the grid's last row and column are cut where the size is no
+    multiple of the block's. The student sees the masked image, the teacher the whole one.
+
+    What a masked pixel holds has no good default. MIC masks images that are normalised already,
+    with 0; before normalisation, which is where this library's transforms stand, that is the mean
+    that the network subtracts, while 0 would be a black far from anything it knows. So ``fill`` is
+    asked for: ``network.normalization[0]`` for images in [0, 1], or 0 for normalised ones.
+
+    Reference: Hoyer et al., *MIC: Masked Image Consistency for Context-Enhanced Domain
+    Adaptation*, CVPR 2023; block size and ratio are the paper's.
+
+    Args:
+        images: ``(B, C, H, W)`` floating-point images of any range and size.
+        fill: what masked pixels hold; one number, or one a channel.
+        block_size: the side of a block in pixels, at least 1; the paper's 64 is for 512x1024.
+        ratio: the probability that a block is masked, in [0, 1].
+        same_on_batch: mask the same blocks in all images.
+
+    Returns:
+        ``(B, C, H, W)`` of the images' type.
+
+    Raises:
+        TypeError: if the images are not floating point.
+        ValueError: if the images have another shape, ``fill`` does not have one value or one a
+            channel, or a setting is out of range.
+
+    Example:
+        >>> images, mean = torch.rand(2, 3, 128, 256), (0.485, 0.456, 0.406)
+        >>> masked = block_mask(images, mean, ratio=1.0)
+        >>> masked[0, :, 0, 0]
+        tensor([0.4850, 0.4560, 0.4060])
+    """
+    _check_settings(block_size, ratio)
+    if images.ndim != 4:
+        raise ValueError(f"expected images of shape (B, C, H, W), got {tuple(images.shape)}")
+    if not images.is_floating_point():
+        raise TypeError(
+            f"expected floating-point images, got {images.dtype}; divide uint8 images by 255 first"
+        )
+    masked = _draw(images.shape, block_size, ratio, same_on_batch, images.device)
+    return _mask(images, masked, block_size, fill)
+
+
+class BlockMask(IntensityAugmentationBase2D):
+    """Block masking as a kornia augmentation: remembers the settings, replays the masks.
+
+    See :func:`block_mask` for what it does. Label masks in a container stay as they are.
+
+    Reference: Hoyer et al., CVPR 2023.
+
+    Args:
+        fill: what masked pixels hold; one number, or one a channel.
+        block_size: the side of a block in pixels, at least 1.
+        ratio: the probability that a block is masked, in [0, 1].
+        p: probability that an image is masked at all.
+        same_on_batch: one decision and one mask for the whole batch.
+        keepdim: return ``(C, H, W)`` for an input of ``(C, H, W)`` instead of a batch of one.
+
+    Raises:
+        ValueError: if a setting is out of range.
+
+    Example:
+        >>> import torch
+        >>> images = torch.rand(4, 3, 128, 256)
+        >>> mask = BlockMask(fill=(0.485, 0.456, 0.406), block_size=32)
+        >>> masked = mask(images)
+        >>> torch.equal(mask(images, params=mask._params), masked)
+        True
+    """
+
+    def __init__(
+        self,
+        fill: Fill,
+        *,
+        block_size: int = 64,
+        ratio: float = 0.7,
+        p: float = 1.0,
+        same_on_batch: bool = False,
+        keepdim: bool = False,
+    ) -> None:
+        super().__init__(p=p, same_on_batch=same_on_batch, keepdim=keepdim)
+        _check_settings(block_size, ratio)
+        self.flags = {"fill": fill, "block_size": block_size, "ratio": ratio}
+
+    def generate_parameters(self, batch_shape: tuple[int, ...]) -> dict[str, Tensor]:
+        """Draw the blocks to mask, ``(B, rows, columns)`` bool; called by kornia."""
+        size, ratio = self.flags["block_size"], self.flags["ratio"]
+        return {"masked": _draw(batch_shape, size, ratio, self.same_on_batch, self.device)}
+
+    def apply_transform(
+        self,
+        input: Tensor,  # noqa: A002 (kornia's name)
+        params: dict[str, Tensor],
+        flags: dict[str, Any],
+        transform: Tensor | None = None,  # noqa: ARG002 (kornia's signature)
+    ) -> Tensor:
+        """Do the work on a batch; called by kornia."""
+        return _mask(input, params["masked"], flags["block_size"], flags["fill"])
+
+
+def _draw(
+    shape: Sequence[int], block_size: int, ratio: float, same_on_batch: bool, device: torch.device
+) -> Tensor:
+    """Which blocks of each image are masked, ``(B, rows, columns)``."""
+    batch_size, _, height, width = shape
+    grid = math.ceil(height / block_size), math.ceil(width / block_size)
+    draws = torch.rand(1 if same_on_batch else batch_size, *grid, device=device)
+    return (draws < ratio).expand(batch_size, -1, -1)
+
+
+def _mask(images: Tensor, masked: Tensor, block_size: int, fill: Fill) -> Tensor:
+    height, width = images.shape[-2:]
+    masked = masked.to(images.device)
+    rows, columns = (torch.arange(n, device=images.device) // block_size for n in (height, width))
+    pixels = masked[:, rows[:, None], columns]
+    values = torch.as_tensor(fill, dtype=images.dtype, device=images.device)
+    if values.shape not in ((), (1,), images.shape[1:2]):
+        raise ValueError(
+            f"expected fill to be one number or {images.shape[1]}, one a channel, got shape "
+            f"{tuple(values.shape)}"
+        )
+    return torch.where(pixels[:, None], values.reshape(-1, 1, 1), images)
+
+
+def _check_settings(block_size: int, ratio: float) -> None:
+    if block_size < 1 or not 0 <= ratio <= 1:
+        raise ValueError(
+            "expected a block_size of at least 1 pixel and a ratio in [0, 1], got "
+            f"{block_size} and {ratio}"
+        )

@@ -1,0 +1,66 @@
+"""Median frequency balancing against its definition on single numbers."""
+
+import statistics
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from uda_seg.losses import median_frequency_weights
+
+
+def balanced(counts):
+    """Eigen and Fergus, class by class."""
+    frequencies = {}
+    for each in range(len(counts[0])):
+        images = [image for image in counts if image[each] > 0]
+        if images:
+            pixels = sum(sum(image) for image in images)
+            frequencies[each] = sum(image[each] for image in images) / pixels
+    median = statistics.median(frequencies.values())
+    return [
+        median / frequencies[each] if each in frequencies else 1 for each in range(len(counts[0]))
+    ]
+
+
+@given(
+    st.integers(1, 6).flatmap(
+        lambda classes: st.lists(
+            st.lists(st.integers(0, 3) | st.integers(0, 10**9), min_size=classes, max_size=classes),
+            min_size=1,
+            max_size=6,
+        )
+    )
+)
+def test_equals_the_definition(counts):
+    counts[0][0] += 1  # at least one pixel
+    weights = median_frequency_weights(torch.tensor(counts))
+    assert weights.dtype == torch.float32
+    assert weights.tolist() == pytest.approx(balanced(counts), rel=1e-6)
+
+
+def test_counts_of_a_whole_data_set_do_not_overflow():
+    counts = torch.tensor([[2**30, 2**30, 1]] * 4, dtype=torch.int32)
+    assert median_frequency_weights(counts).tolist() == pytest.approx([1, 1, 2**30])
+
+
+@pytest.mark.parametrize(
+    "counts", [[1, 2], [[0, 0]], [[3, -1]], [[[1]]]], ids=["1d", "no pixel", "negative", "3d"]
+)
+def test_counts_that_are_none_are_refused(counts):
+    with pytest.raises(
+        ValueError, match=r"counts \(N, K\) of at least 0, with one labelled pixel or more"
+    ):
+        median_frequency_weights(torch.tensor(counts))
+
+
+def test_an_empty_data_set_is_refused():
+    with pytest.raises(ValueError, match=r"got shape \(0, 19\)"):
+        median_frequency_weights(torch.zeros(0, 19, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bool])
+def test_counts_of_no_integer_type_are_refused(dtype):
+    with pytest.raises(TypeError, match=f"integer counts of pixels, got {dtype}"):
+        median_frequency_weights(torch.ones(2, 3, dtype=dtype))
