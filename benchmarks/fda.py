@@ -93,7 +93,7 @@ def crossover(device: str) -> dict[str, dict[str, dict[str, float]]]:
                 way: partial(one_way, level, source, target, beta)
                 for way, level in (("products", float("inf")), ("ffts", -1.0))
             }
-            times = time_in_turns(runs, rounds=6)
+            times = time_in_turns(runs, rounds=5)
             _spectrum._VECTORS_PER_LEVEL = chosen
             b = int(min(shape[2:]) * beta)
             times["chosen"] = "products" if _spectrum._matrix_products_pay(source, b) else "ffts"
