@@ -24,12 +24,10 @@ _TEXT = """\
 
 In %, over {images} images at the full size of their labels; the network saw them at {seen}.
 `-`: in neither truth nor prediction. In brackets 95 % bootstrap intervals over images (1000 draws):
-they do not cover another training's randomness, and are too narrow where images
-resemble each other. {date}, torch {torch}, {device}.
+they do not cover another training's randomness, and are too narrow where images resemble each
+other. {date}, torch {torch}, {device}.
 
 {table}
-
-![What is predicted as what](confusion.png)
 """
 
 
@@ -102,7 +100,8 @@ def write_report(
     if baseline is not None:
         save_bars(folder / "bars.png", {n: column[:, _CLASSES] for n, column in columns.items()})
     text = _TEXT.format(**about, seen=config["size"] or "their own size", table=_markdown(columns))
-    (folder / "report.md").write_text(text)
+    charts = "".join(f"\n![{file.stem}]({file.name})\n" for file in sorted(folder.glob("*.png")))
+    (folder / "report.md").write_text(text + charts)
     return text
 
 

@@ -60,7 +60,8 @@ def test_images_without_a_labelled_pixel_are_refused():
 def test_the_files_say_the_same(tmp_path):
     matrices = some_matrices(classes=17)
     text = write_report(tmp_path, CONFIG, matrices)
-    assert (tmp_path / "report.md").read_text() == text
+    report = (tmp_path / "report.md").read_text()
+    assert report == f"{text}\n![confusion](confusion.png)\n"
     results = json.loads((tmp_path / "evaluation.json").read_text())
     assert results["about"]["images"] == 6
     assert results["score"]["bicycle"] is None
