@@ -143,9 +143,8 @@ def write_onnx(deployed: Deployed, path: Path) -> None:
         verbose=False,
     )
     assert program is not None  # only the exporter without dynamo returns nothing
-    ir.passes.common.ClearMetadataAndDocStringPass()(
-        program.model
-    )  # stack traces, with this machine's folders
+    # The exporter adds stack traces, with the folders of this machine in them.
+    ir.passes.common.ClearMetadataAndDocStringPass()(program.model)
     program.save(path, external_data=False)
 
 

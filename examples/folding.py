@@ -51,7 +51,7 @@ def fold_batch_norm(network: BiSeNet, images: Tensor) -> BiSeNet:
 
 
 def _owner(values: Any, names: Mapping[str, str]) -> str | None:
-    """The module whose weights these are, unless it computes them first, or uses them twice."""
-    if values.name not in names or len(values.users) > 1:
+    """The module that holds these values, unless it computes them first or uses them twice."""
+    if values is None or values.name not in names or len(values.users) > 1:
         return None
     return names[values.name].rpartition(".")[0]

@@ -91,11 +91,20 @@ class Computed(nn.Sequential):
 
 
 @pytest.mark.parametrize("pair", [UsedTwice, Repeated, Computed])
-def test_a_convolution_with_another_part_to_play_stays(pair):
+def test_a_convolution_with_another_part_to_play_keeps_its_batch_norm(pair):
     network = lively()
     norm = nn.BatchNorm2d(5)
     nn.init.normal_(norm.running_mean)
     network.head.append(pair(nn.Conv2d(5, 5, 1), norm).double().eval())
+    folded = fold(network)
+    assert count_batch_norms(folded) == 1
+    assert_equal_predictions(folded, network)
+
+
+def test_a_batch_norm_without_running_statistics_stays():
+    network = lively()
+    norm = nn.BatchNorm2d(5, track_running_stats=False)
+    network.head.append(nn.Sequential(nn.Conv2d(5, 5, 1), norm).double().eval())
     folded = fold(network)
     assert count_batch_norms(folded) == 1
     assert_equal_predictions(folded, network)

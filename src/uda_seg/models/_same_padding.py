@@ -11,7 +11,7 @@ class SamePaddedConv2d(Conv2dSame):
     """timm's convolution with TensorFlow's padding, which depends on the input's size.
 
     The same values, but in whole numbers: timm's quotients of floats, rounded and clipped, pile up
-    over five strides into expressions that keep a symbolic trace of the sizes busy for minutes.
+    over five strides into expressions that keep a symbolic trace busy for over a minute.
     """
 
     def forward(self, x: Tensor) -> Tensor:
