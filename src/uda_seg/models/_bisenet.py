@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from uda_seg.models._backbone import create_backbone, extract_features, normalization
 from uda_seg.models._blocks import ContextPath, FeatureFusion, Head, SpatialPath
+from uda_seg.models._same_padding import follow_same_padding
 
 __all__ = ["BiSeNet", "BiSeNetOutput"]
 
@@ -89,6 +90,7 @@ class BiSeNet(nn.Module, PyTorchModelHubMixin, library_name="uda-seg"):
             in_channels=in_channels,
             kwargs=backbone_kwargs or {},
         )
+        follow_same_padding(self.backbone)
         self.context_path = ContextPath(*self.backbone.feature_info.channels())  # type: ignore[union-attr, operator]
         self.fusion = FeatureFusion()
         self.head = Head(256, 256, num_classes)

@@ -1,0 +1,197 @@
+r"""Predict a picture, a folder of pictures or a video, and write overlays with the legend.
+
+    python examples/predict.py --network runs/gta2city/adapted --images street.mp4 --size 96 192
+
+Pictures keep their names and sub-folders; a video becomes NAME.mp4 with its own timing, without
+sound. Give the size that the network was trained at: it sees each image at that size and its
+prediction comes back at the image's own.
+"""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TypeVar
+
+import av
+import numpy as np
+import torch
+import tyro
+from PIL import Image, ImageOps
+from rich.console import Console
+from rich.progress import Progress, TextColumn
+
+from atomic import atomic_path
+from evaluation import CLASS_NAMES, predict
+from overlay import Picture, overlay
+from uda_seg.models import BiSeNet
+
+T = TypeVar("T")
+
+PICTURES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+UNREADABLE = (OSError, SyntaxError, Image.DecompressionBombError)  # what Pillow raises
+
+
+@dataclass(frozen=True)
+class Config:
+    """What to predict, and with what."""
+
+    network: Path
+    """Folder that save_pretrained wrote, of a network of the 19 classes of Cityscapes."""
+    images: Path
+    """A picture, a folder of pictures, or a video."""
+    output: Path = Path("runs/predict")
+    """Folder of the overlays."""
+    size: tuple[int, int] | None = None
+    """Height and width that the network sees; the images' own by default."""
+    opacity: float = 0.6
+    """Of the prediction over the image."""
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse now what would otherwise fail in the midst of the work."""
+        if not self.network.is_dir():
+            raise FileNotFoundError(
+                f"expected a folder that save_pretrained wrote, got {self.network}"
+            )
+        if not 0 <= self.opacity <= 1:
+            raise ValueError(f"expected an opacity in [0, 1], got {self.opacity}")
+        if self.size is not None and min(self.size) < 32:
+            raise ValueError(f"expected a size of at least 32x32, got {self.size}")
+
+
+def main(config: Config) -> None:
+    """Write all overlays; a picture that cannot be read is named and left out."""
+    targets = find_targets(config)
+    network = BiSeNet.from_pretrained(config.network)
+    classes = network.head.classify.out_channels
+    if (network.in_channels, classes) != (3, len(CLASS_NAMES)):
+        raise ValueError(
+            f"expected a network of RGB images and the {len(CLASS_NAMES)} classes of Cityscapes, "
+            f"got one of {network.in_channels} channels and {classes} classes in {config.network}"
+        )
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    network.to(device).to(memory_format=torch.channels_last)
+    if is_video(config.images):
+        predict_video(config, network, targets[config.images])
+    else:
+        predict_pictures(config, network, targets)
+    Console().print(f"see {config.output}", markup=False, soft_wrap=True)
+
+
+def is_video(path: Path) -> bool:
+    """Whether this is neither a folder nor named like a picture."""
+    return not path.is_dir() and path.suffix.lower() not in PICTURES
+
+
+def find_targets(config: Config) -> dict[Path, Path]:
+    """Each file to read and where its overlay goes; nothing that is there may be lost."""
+    images, output = config.images, config.output
+    if not images.exists():
+        raise FileNotFoundError(f"expected a picture, a folder or a video, got {images}")
+    source, folder = images.resolve(), output.resolve()
+    if folder.is_relative_to(source) or (images.is_file() and folder == source.parent):
+        raise ValueError(f"expected an output folder apart from the images, got {output}")
+    if images.is_dir():
+        targets = {
+            path: output / path.relative_to(images)
+            for path in sorted(images.rglob("*"))
+            if path.suffix.lower() in PICTURES
+        }
+        if not targets:
+            raise FileNotFoundError(f"expected {', '.join(PICTURES)} in {images}, found none")
+    else:
+        target = output / images.name
+        targets = {images: target.with_suffix(".mp4") if is_video(images) else target}
+    there = [target for target in targets.values() if target.exists()]
+    if there and not config.overwrite:
+        raise FileExistsError(
+            f"{len(there)} overlays are there already, such as {there[0]}; choose another folder, "
+            "or replace them with --overwrite"
+        )
+    return targets
+
+
+def predict_pictures(config: Config, network: BiSeNet, targets: Mapping[Path, Path]) -> None:
+    """Write the overlay of every picture that can be read."""
+    broken = []
+    for source, target in counted(targets.items(), "pictures", len(targets)):
+        try:
+            with Image.open(source) as file:
+                image = ImageOps.exif_transpose(file).convert("RGB")
+        except UNREADABLE as error:
+            broken.append(f"left out {source}, which cannot be read: {error}")
+            continue
+        painted = paint(config, network, image)
+        with atomic_path(target) as partial:
+            Image.fromarray(painted).save(partial, quality=95)
+    for line in broken:
+        Console().print(line, markup=False, soft_wrap=True)
+    if len(broken) == len(targets):
+        raise OSError(f"expected a picture that can be read, got none; {broken[0]}")
+
+
+def predict_video(config: Config, network: BiSeNet, target: Path) -> None:
+    """Write a video of the frames' overlays, each at its own time."""
+    frames = read_frames(config.images)
+    first = next(frames, None)
+    if first is None:
+        raise ValueError(f"expected a video with a frame, got none in {config.images}")
+    source, _ = first
+    sink = None
+    with atomic_path(target) as partial, av.open(partial, "w") as writer:
+        for _, frame in counted(chain([first], frames), "frames", source.frames or None):
+            image = Image.fromarray(frame.to_ndarray(format="rgb24"))
+            painted = paint(config, network, image.rotate(frame.rotation, expand=True))
+            height, width = painted.shape[:2]
+            if sink is None:
+                sink = writer.add_stream(
+                    "libx264", rate=source.average_rate, time_base=frame.time_base
+                )
+                sink.height, sink.width = height + height % 2, width + width % 2
+                sink.pix_fmt = "yuv420p"  # what every player shows; its sizes are even
+            even = np.pad(painted, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+            result = av.VideoFrame.from_ndarray(even, format="rgb24")
+            result.pts, result.time_base = frame.pts, frame.time_base
+            writer.mux(sink.encode(result))
+        if sink is not None:
+            writer.mux(sink.encode())
+
+
+def read_frames(path: Path) -> Iterator[tuple[av.VideoStream, av.VideoFrame]]:
+    """The frames of a file's first video stream."""
+    try:
+        with av.open(path) as reader:
+            for stream in reader.streams.video[:1]:
+                for frame in reader.decode(stream):
+                    yield stream, frame
+    except av.FFmpegError as error:
+        raise ValueError(
+            f"expected a whole video that FFmpeg reads, or a picture ({', '.join(PICTURES)}), "
+            f"got {path}: {error}"
+        ) from error
+
+
+def paint(config: Config, network: BiSeNet, image: Image.Image) -> Picture:
+    """The overlay of an RGB image, with the legend below."""
+    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)
+    size = config.size or (max(32, image.height), max(32, image.width))
+    label_size = (image.height, image.width)
+    train_ids = predict(network, pixels[None], size=size, label_size=label_size)[0]
+    return overlay(pixels, train_ids, opacity=config.opacity)
+
+
+def counted(items: Iterable[T], what: str, total: int | None) -> Iterator[T]:
+    """Pass the items on, with a progress bar that shows how many are done a second."""
+    with Progress(*Progress.get_default_columns(), TextColumn("{task.fields[rate]}")) as progress:
+        task = progress.add_task(what, total=total, rate="")
+        started = time.perf_counter()
+        for done, item in enumerate(items, start=1):
+            yield item
+            rate = done / (time.perf_counter() - started)
+            progress.update(task, advance=1, rate=f"{rate:.1f} {what} a second")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config))

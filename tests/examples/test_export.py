@@ -1,0 +1,176 @@
+import shutil
+
+import onnx
+import pytest
+import torch
+from onnxruntime import InferenceSession
+
+import export
+from export import Config, Deployed, check_onnx, compare, main
+from uda_seg.models import BiSeNet
+
+
+def tiny(num_classes=5, seed=0):
+    torch.manual_seed(seed)
+    network = BiSeNet(num_classes, "test_resnet", pretrained_backbone=False)
+    network(torch.randn(2, 3, 64, 64))  # moves the statistics
+    return network.eval()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("network")
+    tiny().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def written(folder):
+    """The file of the default settings."""
+    path = folder.parent / "exported" / "network.onnx"
+    main(Config(folder, path))
+    return path
+
+
+def run(path, images):
+    session = InferenceSession(path, providers=["CPUExecutionProvider"])
+    return torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
+
+
+def normalized(images, network):
+    mean, std = (torch.tensor(values).reshape(3, 1, 1) for values in network.normalization)
+    return (images - mean) / std
+
+
+class TestFile:
+    def test_gives_torchs_logits_at_a_size_that_no_one_checked(self, written):
+        network = tiny().double()
+        images = torch.rand(5, 3, 71, 203)
+        exact = network(normalized(images.double(), network)).logits
+        logits = run(written, images)
+        assert logits.dtype == torch.float32
+        assert (logits - exact).abs().max() < 1e-5 * exact.abs().max()
+
+    def test_has_no_batch_norm_and_one_named_input_and_output(self, written):
+        graph = onnx.load(written).graph
+        assert "BatchNormalization" not in {node.op_type for node in graph.node}
+        shapes = {
+            value.name: [d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim]
+            for value in (*graph.input, *graph.output)
+        }
+        assert shapes == {
+            "images": ["batch", 3, "height", "width"],
+            "logits": ["batch", 5, "height", "width"],
+        }
+
+    def test_is_alone_and_tells_nothing_of_the_machine(self, written):
+        assert [path.name for path in written.parent.iterdir()] == ["network.onnx"]
+        assert b".py" not in written.read_bytes()
+
+    def test_of_uint8_and_float16_gives_class_ids(self, folder, tmp_path, capsys):
+        path = tmp_path / "ids.onnx"
+        main(Config(folder, path, pixels="uint8", class_ids=True, half=True))
+        network = tiny()
+        images = torch.randint(0, 256, (2, 3, 71, 203), dtype=torch.uint8)
+        class_ids = run(path, images)
+        assert class_ids.dtype == torch.uint8
+        expected = network(normalized(images / 255, network)).logits.argmax(dim=1)
+        assert (class_ids == expected).float().mean() > 0.98
+        assert class_ids.unique().numel() > 1
+        weights = sum(p.numel() for p in network.parameters())
+        assert path.stat().st_size < 2.2 * weights
+        printed = capsys.readouterr().out
+        assert "ids.onnx" in printed
+        for shape in export.CHECKED:
+            assert "x".join(map(str, shape)) in printed
+
+
+class TestDeployed:
+    def test_three_forms_of_images_mean_the_same(self):
+        network = tiny()
+        pixels = torch.randint(0, 256, (2, 3, 40, 50), dtype=torch.uint8)
+        unit = pixels / 255
+        expected = network(normalized(unit, network)).logits
+        forms = {"uint8": pixels, "unit": unit, "normalized": normalized(unit, network)}
+        for name, images in forms.items():
+            torch.testing.assert_close(Deployed(network, pixels=name)(images), expected)
+            class_ids = Deployed(network, pixels=name, class_ids=True)(images)
+            assert torch.equal(class_ids.long(), expected.argmax(dim=1))
+
+    def test_float16_normalises_in_float32_and_returns_float32(self):
+        network = tiny().half()
+        images = torch.rand(1, 3, 40, 50)
+        expected = network(normalized(images, network).half()).logits.float()
+        assert torch.equal(Deployed(network)(images), expected)
+
+    def test_more_classes_than_uint8_counts_are_refused(self):
+        Deployed(tiny(256), class_ids=True)
+        with pytest.raises(ValueError, match="at most 256 classes for uint8 ids, got 257"):
+            Deployed(tiny(257), class_ids=True)
+
+
+class TestCheck:
+    def test_a_file_of_another_network_is_refused(self, written):
+        network = tiny(seed=1)
+        with pytest.raises(ArithmeticError, match="within 1e-04 of the largest logit"):
+            list(check_onnx(written, Deployed(network), network))
+
+    def test_a_file_that_is_no_onnx_is_refused(self, tmp_path):
+        network = tiny()
+        (tmp_path / "network.onnx").write_bytes(b"no protobuf")
+        with pytest.raises(Exception, match=r"[Pp]ars"):
+            list(check_onnx(tmp_path / "network.onnx", Deployed(network), network))
+
+    def test_what_fails_the_check_never_gets_the_name(self, written, folder, tmp_path, monkeypatch):
+        monkeypatch.setattr(export, "write_onnx", lambda _, path: shutil.copy(written, path))
+        other = tmp_path / "other"
+        tiny(seed=1).save_pretrained(other)
+        path = tmp_path / "runs" / "network.onnx"
+        with pytest.raises(ArithmeticError):
+            main(Config(other, path))
+        assert list(path.parent.iterdir()) == []
+        path.write_text("old")
+        with pytest.raises(ArithmeticError):
+            main(Config(other, path, overwrite=True))
+        assert path.read_text() == "old"
+        main(Config(folder, path, overwrite=True))
+        assert path.read_bytes() == written.read_bytes()
+
+    def test_deviation_is_relative_to_the_largest_logit(self):
+        logits = torch.tensor([8.0, -2.0]).reshape(1, 2, 1, 1)
+        deviation, same = compare((1, 1, 1), logits + 0.4, logits)[1:]
+        assert deviation == pytest.approx(0.05)
+        assert same == 1
+
+    def test_ids_are_judged_by_how_near_the_classes_were(self):
+        logits = torch.tensor([[8.0, 0.0], [7.8, -4.0]]).reshape(1, 2, 1, 2)
+        flipped = torch.tensor([[1, 0]], dtype=torch.uint8).reshape(1, 1, 2)
+        deviation, same = compare((1, 1, 2), flipped, logits)[1:]
+        assert deviation == pytest.approx(0.1 / 8)  # 0.1 more on one, 0.1 less on the other
+        assert same == 0.5
+
+    def test_a_deviation_that_is_no_number_is_refused(self, written):
+        network = tiny()
+        network.head.classify.bias.data[0] = torch.nan
+        with pytest.raises(ArithmeticError, match="got nan"):
+            list(check_onnx(written, Deployed(network), network))
+
+
+class TestConfig:
+    def test_a_file_that_is_there_is_not_replaced_unasked(self, tmp_path):
+        path = tmp_path / "network.onnx"
+        path.touch()
+        with pytest.raises(FileExistsError, match="--overwrite"):
+            Config(output=path)
+        assert Config(output=path, overwrite=True).output == path
+
+    def test_a_network_that_is_not_there_is_named(self, tmp_path):
+        with pytest.raises(FileNotFoundError, match=r"save_pretrained wrote, got .*missing"):
+            Config(tmp_path / "missing", tmp_path / "network.onnx")
+
+    def test_an_untrained_network_needs_no_folder(self, written, tmp_path, monkeypatch):
+        monkeypatch.setattr(export, "write_onnx", lambda _, path: shutil.copy(written, path))
+        seen = []
+        monkeypatch.setattr(export, "check_onnx", lambda *a: seen.append(a[2]) or iter(()))
+        main(Config(output=tmp_path / "network.onnx", backbone="test_resnet"))
+        assert seen[0].head.classify.out_channels == 19

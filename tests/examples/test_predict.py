@@ -1,0 +1,305 @@
+from dataclasses import replace
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import predict
+from overlay import overlay
+from predict import Config, main
+from uda_seg.models import BiSeNet
+
+SIZE = (48, 80)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("network")
+    network = BiSeNet(19, "test_resnet", pretrained_backbone=False)
+    network.head.classify.weight.data *= 10  # so that pixels differ in their class
+    network.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def config(folder, tmp_path):
+    (tmp_path / "images").mkdir()
+    return Config(folder, tmp_path / "images", tmp_path / "overlays")
+
+
+def street(height=48, width=80, shift=0):
+    """A picture without noise, which lossy formats keep."""
+    y, x = np.mgrid[:height, :width]
+    waves = [128 + 100 * np.sin((x + 3 * shift) / 9), 2 * y + x, 128 + 90 * np.cos(y / 7 + shift)]
+    return np.stack(waves, axis=2).clip(0, 255).astype(np.uint8)
+
+
+def expected(folder, pixels, size=None):
+    """The overlay by another path than the script's."""
+    network = BiSeNet.from_pretrained(folder).eval()
+    image = torch.from_numpy(pixels.copy()).permute(2, 0, 1)
+    mean, std = (torch.tensor(values).reshape(3, 1, 1) for values in network.normalization)
+    seen = image[None] / 255
+    if size is not None:
+        seen = torch.nn.functional.interpolate(seen, size, mode="bicubic", antialias=True)
+    with torch.no_grad():
+        logits = network((seen.clamp(0, 1) - mean) / std, size=pixels.shape[:2]).logits
+    assert logits.argmax(1).unique().numel() > 2
+    return overlay(image, logits.argmax(1)[0], opacity=0.6)
+
+
+def read(path):
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+def files(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+class TestPictures:
+    @pytest.mark.parametrize("size", [None, (64, 96)])
+    def test_of_a_folder_keep_their_names_and_places(self, config, size, capsys):
+        names = ["straße 東京.png", "cities/[bold]/a.png", "cities/b.PNG"]
+        for shift, name in enumerate(names):
+            path = config.images / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(street(40 + shift, shift=shift)).save(path)
+        (config.images / "notes.txt").write_text("no picture")
+        main(replace(config, size=size))
+        assert files(config.output) == sorted(names)
+        for shift, name in enumerate(names):
+            painted = expected(config.network, street(40 + shift, shift=shift), size)
+            assert np.array_equal(read(config.output / name), painted)
+        printed = capsys.readouterr().out
+        assert "pictures a second" in printed
+        assert str(config.output) in printed
+
+    @pytest.mark.parametrize("suffix", [".jpg", ".webp", ".bmp", ".tiff"])
+    def test_may_be_one_of_any_format(self, config, suffix):
+        path = config.images / f"street{suffix}"
+        Image.fromarray(street()).save(path)
+        main(replace(config, images=path))
+        assert files(config.output) == [f"street{suffix}"]
+        painted = read(config.output / f"street{suffix}").astype(int)
+        assert np.abs(painted - expected(config.network, read(path))).mean() < 5
+
+    def test_smaller_than_the_network_takes_are_enlarged_for_it(self, config):
+        Image.fromarray(street(20, 50)).save(config.images / "small.png")
+        main(config)
+        painted = expected(config.network, street(20, 50), (32, 50))
+        assert np.array_equal(read(config.output / "small.png"), painted)
+
+    def test_are_turned_as_the_camera_was_held(self, config):
+        exif = Image.Exif()
+        exif[0x0112] = 6  # the camera was turned to the left
+        Image.fromarray(street()).save(config.images / "a.png", exif=exif)
+        main(config)
+        painted = expected(config.network, np.rot90(street(), -1))
+        assert np.array_equal(read(config.output / "a.png"), painted)
+
+    def test_that_cannot_be_read_are_named_and_left_out(self, config, capsys):
+        Image.fromarray(street()).save(config.images / "good.png")
+        whole = (config.images / "good.png").read_bytes()
+        (config.images / "cut.png").write_bytes(whole[: len(whole) // 2])
+        (config.images / "[text].jpg").write_text("no picture")
+        main(config)
+        assert files(config.output) == ["good.png"]
+        printed = capsys.readouterr().out
+        for name in ("cut.png", "[text].jpg"):
+            assert f"left out {config.images / name}, which cannot be read" in printed
+        assert "left out" not in printed.replace("left out", "", 2)
+
+    def test_of_which_none_can_be_read_are_an_error(self, config):
+        (config.images / "a.png").write_text("no picture")
+        with pytest.raises(OSError, match=r"that can be read, got none; .*a\.png"):
+            main(config)
+        with pytest.raises(OSError, match=r"that can be read, got none; .*a\.png"):
+            main(replace(config, images=config.images / "a.png"))
+        assert not config.output.exists()
+
+
+def write_video(path, *, count=5, size=SIZE, rate=Fraction(15, 2), rotation=0, times=None):
+    with av.open(path, "w") as container:
+        stream = container.add_stream("mpeg4", rate=rate, bit_rate=4_000_000)
+        stream.height, stream.width = size
+        stream.pix_fmt = "yuv420p"
+        if rotation:
+            stream.set_display_rotation(rotation)
+        for index in range(count):
+            frame = av.VideoFrame.from_ndarray(street(*size, shift=index), format="rgb24")
+            if times is not None:
+                frame.pts, frame.time_base = times[index], Fraction(1, 10)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+def read_video(path):
+    """Frames, their times in seconds, and frames a second."""
+    with av.open(path) as container:
+        stream = container.streams.video[0]
+        frames = list(container.decode(stream))
+        pixels = [frame.to_ndarray(format="rgb24") for frame in frames]
+        return pixels, [frame.pts * frame.time_base for frame in frames], stream.average_rate
+
+
+class TestVideo:
+    @pytest.mark.parametrize("name", ["straße.mp4", "straße.avi"])
+    def test_keeps_its_rate_and_shows_each_frames_prediction(self, config, name, capsys):
+        path = config.images / name
+        write_video(path)
+        main(replace(config, images=path))
+        assert files(config.output) == ["straße.mp4"]
+        given, times, rate = read_video(path)
+        frames, new_times, new_rate = read_video(config.output / "straße.mp4")
+        assert new_rate == rate == Fraction(15, 2)
+        assert new_times == times
+        assert len(frames) == len(given) == 5
+        for frame, pixels in zip(frames, given, strict=True):
+            painted = expected(config.network, pixels)
+            even = frame[: painted.shape[0], : painted.shape[1]].astype(int)
+            error = np.abs(even - painted)[: SIZE[0]]
+            assert np.median(error) < 6  # H.264 blurs the borders of colours
+            assert error.mean() < 25
+        assert "frames a second" in capsys.readouterr().out
+
+    def test_of_an_odd_size_is_padded_to_an_even_one(self, config):
+        path = config.images / "odd.mp4"
+        write_video(path, size=(49, 81))
+        main(replace(config, images=path))
+        (frame, *_), _, _ = read_video(config.output / "odd.mp4")
+        height, width, _ = expected(config.network, street(49, 81)).shape
+        assert (width, frame.shape[1]) == (81, 82)
+        assert frame.shape[0] == height + height % 2
+
+    def test_of_a_turned_camera_stands_upright(self, config):
+        path = config.images / "turned.mp4"
+        write_video(path, rotation=90)
+        main(replace(config, images=path, opacity=0))
+        (given, *_), _, _ = read_video(path)
+        (frame, *_), _, _ = read_video(config.output / "turned.mp4")
+        upright = np.rot90(given)
+        assert frame.shape[1] == upright.shape[1]
+        assert np.abs(frame[: len(upright)].astype(int) - upright).mean() < 6
+
+    def test_with_pauses_keeps_them(self, config):
+        path = config.images / "pauses.mkv"
+        times = [0, 1, 5, 6, 20]
+        write_video(path, rate=10, times=times)
+        main(replace(config, images=path))
+        _, seconds, _ = read_video(config.output / "pauses.mp4")
+        assert [float(t) for t in seconds] == pytest.approx([t / 10 for t in times], abs=1e-3)
+
+    def test_that_breaks_off_leaves_nothing_half_written(self, config, monkeypatch):
+        path = config.images / "street.mp4"
+        write_video(path)
+        painted = []
+
+        def paint(*args):
+            painted.append(args)
+            if len(painted) == 3:
+                raise KeyboardInterrupt
+            return original(*args)
+
+        original = predict.paint
+        monkeypatch.setattr(predict, "paint", paint)
+        with pytest.raises(KeyboardInterrupt):
+            main(replace(config, images=path))
+        assert list(config.output.iterdir()) == []
+
+    def test_that_is_cut_off_is_named_and_leaves_nothing(self, config):
+        path = config.images / "cut.avi"
+        write_video(path)
+        with av.open(path) as container:
+            fourth = [packet.pos for packet in container.demux()][3]
+        path.write_bytes(path.read_bytes()[: fourth + 2])
+        with pytest.raises(ValueError, match=r"a whole video that FFmpeg reads.*cut\.avi"):
+            main(replace(config, images=path))
+        assert list(config.output.iterdir()) == []
+
+    @pytest.mark.parametrize("name", ["notes.txt", "street.mp4"])
+    def test_that_is_none_is_refused(self, config, name):
+        path = config.images / name
+        path.write_text("no video")
+        with pytest.raises(ValueError, match=rf"video that FFmpeg reads.*\.png.*got .*{name}"):
+            main(replace(config, images=path))
+        assert not config.output.exists()
+
+    def test_of_sound_alone_is_refused(self, config):
+        path = config.images / "sound.wav"
+        with av.open(path, "w") as container:
+            stream = container.add_stream("pcm_s16le", rate=8000, layout="mono")
+            sound = np.zeros((1, 800), dtype=np.int16)
+            frame = av.AudioFrame.from_ndarray(sound, format="s16", layout="mono")
+            frame.sample_rate = 8000
+            container.mux(stream.encode(frame))
+        with pytest.raises(ValueError, match=r"with a frame, got none in .*sound\.wav"):
+            main(replace(config, images=path))
+        assert not config.output.exists()
+
+
+class TestNothingIsLost:
+    def test_overlays_that_are_there_stay_unless_told(self, config):
+        for name in ("a.png", "b.png"):
+            Image.fromarray(street()).save(config.images / name)
+        config.output.mkdir()
+        (config.output / "b.png").write_text("old")
+        with pytest.raises(FileExistsError, match=r"1 overlays .*/b\.png; .*--overwrite"):
+            main(config)
+        assert files(config.output) == ["b.png"]
+        assert (config.output / "b.png").read_text() == "old"
+        main(replace(config, overwrite=True))
+        assert np.array_equal(read(config.output / "b.png"), expected(config.network, street()))
+
+    @pytest.mark.parametrize("inside", ["", "overlays"])
+    def test_overlays_never_go_among_the_images(self, config, inside):
+        path = config.images / "a.png"
+        Image.fromarray(street()).save(path)
+        with pytest.raises(ValueError, match="output folder apart from the images"):
+            main(replace(config, output=config.images / inside, overwrite=True))
+        with pytest.raises(ValueError, match="output folder apart from the images"):
+            main(replace(config, images=path, output=config.images, overwrite=True))
+        assert files(config.images) == ["a.png"]
+
+    def test_a_single_image_may_have_its_overlay_in_a_sub_folder(self, config):
+        path = config.images / "a.png"
+        Image.fromarray(street()).save(path)
+        main(replace(config, images=path, output=config.images / "overlays"))
+        assert files(config.images) == ["a.png", "overlays/a.png"]
+
+
+class TestConfig:
+    @pytest.mark.parametrize(
+        "wrong", [{"opacity": 1.1}, {"opacity": -0.1}, {"size": (31, 64)}, {"size": (64, 31)}]
+    )
+    def test_a_setting_that_makes_no_sense_is_refused_at_once(self, config, wrong):
+        with pytest.raises(ValueError, match="expected"):
+            replace(config, **wrong)
+
+    def test_a_network_that_is_not_there_is_named(self, config):
+        with pytest.raises(FileNotFoundError, match=r"save_pretrained wrote, got .*missing"):
+            replace(config, network=config.images / "missing")
+
+    def test_images_that_are_not_there_are_named(self, config):
+        with pytest.raises(FileNotFoundError, match=r"folder or a video, got .*missing"):
+            main(replace(config, images=config.images / "missing"))
+
+    def test_a_folder_without_pictures_is_refused(self, config):
+        (config.images / "notes.txt").touch()
+        with pytest.raises(FileNotFoundError, match=r"\.png.* in .*images, found none"):
+            main(config)
+
+    @pytest.mark.parametrize(("classes", "channels"), [(5, 3), (19, 4)])
+    def test_a_network_of_other_classes_or_images_is_refused(
+        self, config, tmp_path, classes, channels
+    ):
+        Image.fromarray(street()).save(config.images / "a.png")
+        network = BiSeNet(classes, "test_resnet", pretrained_backbone=False, in_channels=channels)
+        network.save_pretrained(tmp_path / "other")
+        found = f"got one of {channels} channels and {classes} classes in .*other"
+        with pytest.raises(ValueError, match=found):
+            main(replace(config, network=tmp_path / "other"))
