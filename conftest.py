@@ -1,9 +1,11 @@
 """What all tests and doctests share."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import settings
 
+from oracles.street_files import WRITERS, some_image
 from toy_city import write_toy_city
 
 # No deadline, since shared machines stall now and then; the same examples in every run, so that a
@@ -22,3 +24,8 @@ def _data_sets_for_doctests(doctest_namespace, tmp_path_factory):
         root, source_images=1, target_train=1, target_val=1, size=(64, 128), workers=1
     )
     doctest_namespace.update(gta5_root=gta5, cityscapes_root=cityscapes)
+    road_car_nothing = {"synthia": [3, 8, 0], "camvid": [3, 8, 11]}
+    for name in ("synthia", "camvid", "idd", "acdc", "bdd100k"):
+        ids = np.array([road_car_nothing.get(name, [0, 13, 255])], dtype=np.uint8)
+        WRITERS[name](root.with_name(name), image=some_image(ids.shape), ids=ids)
+        doctest_namespace[f"{name}_root"] = root.with_name(name)

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch.utils.benchmark import Timer
 
-__all__ = ["environment", "peak_memory", "save", "time_in_turns"]
+__all__ = ["environment", "keep_freed_memory", "peak_memory", "save", "time_in_turns"]
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -53,14 +53,24 @@ def peak_memory(run: Callable[[], object]) -> float:
         return (torch.cuda.max_memory_allocated() - before) / 2**20
     if sys.platform != "linux":
         raise OSError(f"expected a GPU or Linux to measure memory, got {sys.platform}")
-    libc, mmap_threshold = ctypes.CDLL(None), -3
-    libc.mallopt(mmap_threshold, 2**16)  # large blocks go back to the system when freed
+    _set_malloc(mmap_threshold=2**16)  # large blocks go back to the system when freed
     run()
-    libc.malloc_trim(0)
+    ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak
     before = _resident("VmRSS")
     run()
     return _resident("VmHWM") - before
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep what is freed, as a caching allocator does; without glibc nothing happens."""
+    _set_malloc(mmap_threshold=2**30, trim_threshold=2**30)
+
+
+def _set_malloc(*, mmap_threshold: int, trim_threshold: int = 2**17) -> None:
+    if hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        libc.mallopt(-3, mmap_threshold)
+        libc.mallopt(-1, trim_threshold)
 
 
 def _resident(field: str) -> float:

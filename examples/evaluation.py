@@ -1,6 +1,7 @@
 """Score a network on a labelled data set by the protocol of Cityscapes."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
 from math import isnan
 from typing import Any
 
@@ -15,29 +16,60 @@ from uda_seg.datasets import CITYSCAPES_CLASSES, Sample
 from uda_seg.metrics import MeanIoU, pixel_accuracy
 from uda_seg.models import BiSeNet
 
-__all__ = ["CLASS_NAMES", "COLORS", "evaluate", "iou_table", "predict", "summary"]
+__all__ = [
+    "CLASS_NAMES",
+    "COLORS",
+    "EVALUATED",
+    "evaluate",
+    "iou_table",
+    "predict",
+    "predict_each",
+    "predict_logits",
+    "summary",
+]
 
-_EVALUATED = sorted(
+EVALUATED = sorted(
     (row for row in CITYSCAPES_CLASSES if row.train_id < 19), key=lambda row: row.train_id
 )
-CLASS_NAMES = [row.name for row in _EVALUATED]
-COLORS = [row.color for row in _EVALUATED]
+CLASS_NAMES = [row.name for row in EVALUATED]
+COLORS = [row.color for row in EVALUATED]
 
 
 @torch.inference_mode()
-def predict(
-    network: BiSeNet, images: Tensor, *, size: tuple[int, int], label_size: tuple[int, int]
+def predict_logits(
+    network: BiSeNet, images: Tensor, *, size: tuple[int, int] | None, label_size: tuple[int, int]
 ) -> Tensor:
-    """Train ids ``(B, *label_size)`` of uint8 images that the network sees at ``size``.
+    """Logits ``(B, K, *label_size)`` of uint8 images that the network sees at ``size``.
 
-    Leaves the network in evaluation mode.
+    Without a size it sees them as they are. Leaves the network in evaluation mode.
     """
     network.eval()
-    images = images.to(next(network.parameters()).device)
-    resized = F.interpolate(images / 255, size=size, mode="bicubic", antialias=True).clamp(0, 1)
+    images = images.to(next(network.parameters()).device) / 255
+    if size is not None:
+        images = F.interpolate(images, size=size, mode="bicubic", antialias=True).clamp(0, 1)
     normalize = Normalize(*map(torch.tensor, network.normalization))
-    logits: Tensor = network(normalize(resized), size=label_size).logits
-    return logits.argmax(dim=1)
+    logits: Tensor = network(normalize(images), size=label_size).logits
+    return logits
+
+
+def predict(
+    network: BiSeNet, images: Tensor, *, size: tuple[int, int] | None, label_size: tuple[int, int]
+) -> Tensor:
+    """Train ids ``(B, *label_size)`` of uint8 images; see :func:`predict_logits`."""
+    return predict_logits(network, images, size=size, label_size=label_size).argmax(dim=1)
+
+
+def predict_each(
+    network: BiSeNet, samples: Iterable[Sample], *, size: tuple[int, int] | None
+) -> Iterator[tuple[Sample, Tensor]]:
+    """Each sample with its train ids; one pass for neighbours whose sizes are equal."""
+    for _, group in groupby(samples, lambda sample: (sample.image.shape, sample.label.shape)):
+        alike = list(group)
+        images = torch.stack([sample.image for sample in alike])
+        height, width = alike[0].label.shape
+        yield from zip(
+            alike, predict(network, images, size=size, label_size=(height, width)), strict=True
+        )
 
 
 def evaluate(network: BiSeNet, batches: Iterable[Sample], *, size: tuple[int, int]) -> MeanIoU:

@@ -17,7 +17,6 @@ On real data, with an ImageNet backbone:
 """
 
 import json
-import platform
 import time
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -25,8 +24,6 @@ from math import isfinite
 from pathlib import Path
 from typing import Literal, get_args
 
-import kornia
-import timm
 import torch
 import tyro
 from kornia.augmentation import AugmentationSequential, RandomGaussianBlur, RandomHorizontalFlip
@@ -42,6 +39,7 @@ from torch.utils.data import DataLoader, RandomSampler
 from adaptation import adversarial_step, control_step, source_step
 from atomic import atomic_path
 from comparison import save_comparison
+from environment import environment
 from evaluation import CLASS_NAMES, evaluate, iou_table, summary
 from supervision import class_weights, segmentation_loss
 from toy_city import write_toy_city
@@ -133,19 +131,6 @@ def datasets(config: Config) -> tuple[GTA5, Cityscapes, Cityscapes]:
         Cityscapes(target_root, "train", labels=False, size=config.size),
         Cityscapes(target_root, "val"),
     )
-
-
-def environment() -> dict[str, str | int]:
-    """What a figure has to be quoted with."""
-    return {
-        "date": time.strftime("%Y-%m-%d"),
-        "torch": torch.__version__,
-        "timm": timm.__version__,
-        "kornia": kornia.__version__,
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
-        "machine": platform.platform(),
-        "threads": torch.get_num_threads(),
-    }
 
 
 def train(config: Config, row: Row, source: GTA5, target: Cityscapes, weights: Tensor) -> BiSeNet:

@@ -8,18 +8,18 @@ from rich.progress import track
 from torch import Tensor
 
 from evaluation import CLASS_NAMES
-from uda_seg.datasets import GTA5, IGNORE_INDEX
+from uda_seg.datasets import IGNORE_INDEX, SegmentationFolder
 from uda_seg.models import BiSeNetOutput
 
 __all__ = ["class_weights", "segmentation_loss"]
 
 
-def class_weights(source: GTA5, samples: int = 500) -> Tensor:
+def class_weights(source: SegmentationFolder, samples: int = 500) -> Tensor:
     """``1 / ln(1.02 + frequency)`` of each class, estimated on evenly spaced source labels."""
     counts = torch.zeros(256, dtype=torch.int64)
     indices = range(0, len(source), ceil(len(source) / samples))
     for index in track(indices, "weighing the classes"):
-        counts += source[index].label.flatten().bincount(minlength=256)
+        counts += source.read_label(index).flatten().bincount(minlength=256)
     counts = counts[: len(CLASS_NAMES)]
     return 1 / torch.log(1.02 + counts / counts.sum())
 

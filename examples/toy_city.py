@@ -22,6 +22,7 @@ from PIL import Image
 from rich.progress import track
 
 from atomic import atomic_path
+from manifest import require_same_settings
 from toytown.looks import develop_camera, develop_game, haze, shade
 from toytown.materials import LOOKS
 from toytown.raster import Pinhole, rasterize
@@ -34,6 +35,7 @@ __all__ = ["ToyCity", "render_scene", "write_toy_city"]
 Pixels = npt.NDArray[np.uint8]
 Size = tuple[int, int]
 
+MANIFEST = "toy_city.json"
 VERSION = 1  # of the pictures: a city of another version is another city
 SUPERSAMPLING = 2
 CITIES = {"train": ("aldenau", "birkstadt", "corvingen"), "val": ("dornfels", "eschbruck")}
@@ -124,7 +126,7 @@ def write_toy_city(
         )
     parameters = {"version": VERSION, **counts, "size": list(size), "seed": seed}
     if root.exists():
-        _refuse_another(root, parameters)
+        require_same_settings(root / MANIFEST, parameters)
     else:
         scenes = [Scene("game", "train", index) for index in range(source_images)]
         scenes += [Scene("camera", "train", index) for index in range(target_train)]
@@ -133,7 +135,7 @@ def write_toy_city(
             draw = partial(_write_scene, partial_root, seed=seed, size=size)
             done = _draw_all(draw, scenes, workers)
             deque(track(done, "drawing the toy city", total=len(scenes)), maxlen=0)
-            (partial_root / "toy_city.json").write_text(json.dumps(parameters))
+            (partial_root / MANIFEST).write_text(json.dumps(parameters))
     return ToyCity(root / "gta5", root / "cityscapes")
 
 
@@ -143,25 +145,6 @@ def _draw_all(draw: Callable[[Scene], None], scenes: list[Scene], workers: int) 
     else:
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
             yield from pool.map(draw, scenes, chunksize=20)
-
-
-def _refuse_another(root: Path, parameters: dict[str, object]) -> None:
-    file = root / "toy_city.json"
-    if not file.is_file():
-        raise FileExistsError(
-            f"expected a toy city or nothing at {root}, got something else; choose another folder"
-        )
-    found = json.loads(file.read_text())
-    others = [
-        f"{name} {found.get(name)} instead of {value}"
-        for name, value in parameters.items()
-        if found.get(name) != value
-    ]
-    if others:
-        raise FileExistsError(
-            f"expected {root} to be new or this very toy city, got one with {', '.join(others)}; "
-            "choose another folder or remove this one"
-        )
 
 
 def _write_scene(root: Path, scene: Scene, *, seed: int, size: Size) -> None:

@@ -14,7 +14,15 @@ import pytest
 import uda_seg
 
 PACKAGE = Path(uda_seg.__file__).parent
-FAMILIES = ["datasets", "discriminators", "losses", "metrics", "models", "transforms"]
+FAMILIES = [
+    "datasets",
+    "discriminators",
+    "losses",
+    "metrics",
+    "models",
+    "pseudo_labels",
+    "transforms",
+]
 FILES = sorted(PACKAGE.glob("*/_[!_]*.py"))
 
 public_names = pytest.mark.parametrize(
@@ -57,6 +65,7 @@ def test_a_family_loads_no_other_family(family):
         ("losses", {"timm", "kornia", "torchvision", "huggingface_hub", "PIL"}),
         ("metrics", {"timm", "kornia", "torchvision", "huggingface_hub", "PIL"}),
         ("models", {"kornia"}),
+        ("pseudo_labels", {"timm", "kornia", "torchvision", "huggingface_hub", "PIL"}),
         ("transforms", {"timm", "torchvision", "huggingface_hub"}),
     ],
 )

@@ -5,9 +5,10 @@ Import the family that you need; none of them loads another:
 * :mod:`uda_seg.models`: BiSeNet over any timm backbone
 * :mod:`uda_seg.discriminators`: domain discriminators in output space
 * :mod:`uda_seg.transforms`: Fourier Domain Adaptation
+* :mod:`uda_seg.pseudo_labels`: mean predictions, class-wise thresholds, labels from them
 * :mod:`uda_seg.losses`: the adversarial loss
 * :mod:`uda_seg.metrics`: confusion matrix, IoU, recovered gap
-* :mod:`uda_seg.datasets`: GTA5, Cityscapes
+* :mod:`uda_seg.datasets`: GTA5, SYNTHIA, Cityscapes and others, and any folder of one's own
 """
 
 __version__ = "0.1.0.dev0"

@@ -1,169 +1,168 @@
-"""What every reader promises of a sample and of broken files."""
+"""Decoding: what a file has to be, and what happens to all others."""
 
-import pickle
-from functools import partial
-from typing import NamedTuple
+import io
+import warnings
+import zlib
 
 import numpy as np
 import pytest
-import torch
-import torch.nn.functional as F
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from PIL import Image
-from torch.utils.data import DataLoader
 
-from oracles.street_files import SIZE, save, some_ids, some_image, write_cityscapes, write_gta5
-from uda_seg.datasets import GTA5, Cityscapes, Sample
-
-
-class Street(NamedTuple):
-    """A data set of one labelled image, opened by ``read(**options)``."""
-
-    read: partial
-    write: partial
-    image: object
-    label: object
+from oracles.street_files import PALETTE, SIZE, save, save_png, some_ids, some_image
+from uda_seg.datasets._sample import open_ids, open_image
 
 
-@pytest.fixture(params=[(GTA5, write_gta5), (Cityscapes, write_cityscapes)], ids=["gta5", "city"])
-def street(request, tmp_path):
-    reader, write = request.param
-    root = tmp_path / "Straße 東京"
-    return Street(partial(reader, root), partial(write, root), *write(root))
+def read_ids(path):
+    return np.array(open_ids(path, first_channel=False))
 
 
-def test_a_sample_holds_bytes_of_the_image_and_train_ids(street):
-    image, label, name = street.read()[0]
-    assert isinstance(street.read()[0], Sample)
-    assert image.dtype == torch.uint8
-    assert image.is_contiguous()
-    np.testing.assert_array_equal(image.permute(1, 2, 0).numpy(), some_image())
-    assert label.dtype == torch.int64
-    assert label.shape == SIZE
-    assert name == street.image.stem
-
-
-def test_the_root_may_be_a_string(street):
-    reader, (root,) = street.read.func, street.read.args
-    assert torch.equal(reader(str(root))[0].label, street.read()[0].label)
-
-
-def test_the_default_collate_makes_batches(street):
-    street.write("ulm_000001_000019")
-    dataset = street.read()
-    assert len(dataset) == 2
-    (batch,) = DataLoader(dataset, batch_size=2)
-    assert isinstance(batch, Sample)
-    assert batch.image.shape == (2, 3, *SIZE)
-    assert batch.label.shape == (2, *SIZE)
-    assert list(batch.name) == [sample.name for sample in dataset]
-
-
-def test_iteration_ends_after_the_last_sample(street):
-    assert [sample.name for sample in street.read()] == [street.image.stem]
-
-
-def test_a_data_set_can_be_sent_to_a_worker(street):
-    dataset = pickle.loads(pickle.dumps(street.read()))
-    assert torch.equal(dataset[0].image, street.read()[0].image)
-
-
-@pytest.mark.parametrize("size", [(7, 5), (20, 31), (12, 18)])
-def test_size_resizes_images_smoothly_and_labels_to_the_nearest(street, size):
-    save(street.image, some_image((12, 18)) // 4 + 96)  # Pillow would clip after each axis
-    save(street.label, some_ids((12, 18)))
-    original, resized = street.read()[0], street.read(size=size)[0]
-    assert resized.image.dtype == torch.uint8
-    expected = F.interpolate(
-        original.image[None].double(), size, mode="bicubic", antialias=True, align_corners=False
-    )[0]
-    # Pillow rounds to whole grey levels after each axis, torch not at all: half a level from the
-    # second axis, and half a level from the first, times 1.25, the sum of the kernel's absolutes.
-    assert (resized.image - expected).abs().max() < 0.5 + 0.5 * 1.25 + 1e-2
-    expected = F.interpolate(original.label[None, None].double(), size, mode="nearest-exact")
-    assert torch.equal(resized.label, expected[0, 0].long())
-
-
-@pytest.mark.parametrize("mode", ["L", "P", "RGBA"])
-def test_an_image_of_another_mode_becomes_rgb(street, mode):
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P"])
+def test_an_image_of_any_usual_mode_becomes_rgb(tmp_path, mode):
     image = Image.fromarray(some_image()).convert(mode)
-    image.save(street.image)
-    expected = np.array(image.convert("RGB")).transpose(2, 0, 1)
-    np.testing.assert_array_equal(street.read()[0].image.numpy(), expected)
+    image.save(tmp_path / "a.png")
+    np.testing.assert_array_equal(open_image(tmp_path / "a.png"), image.convert("RGB"))
 
 
-def test_a_missing_folder_is_named_with_the_layout(street):
-    street.image.unlink()
-    street.image.parent.rmdir()
-    if street.read.func is Cityscapes:
-        street.image.parent.parent.rmdir()
-    with pytest.raises(FileNotFoundError, match="does not exist; the layout is ROOT/") as error:
-        street.read()
-    assert str(street.read.args[0]) in str(error.value)
+def test_an_images_transparency_is_left_out_without_a_warning(tmp_path):
+    image = Image.fromarray(some_ids())
+    image.putpalette(PALETTE)
+    image.save(tmp_path / "a.png", transparency=bytes(range(34)))
+    np.testing.assert_array_equal(open_image(tmp_path / "a.png"), image.convert("RGB"))
 
 
-def test_an_empty_folder_is_named_with_the_layout(street):
-    street.image.unlink()
-    with pytest.raises(FileNotFoundError, match="found none; the layout is ROOT/") as error:
-        street.read()
-    assert str(street.read.args[0]) in str(error.value)
+@pytest.mark.parametrize("suffix", ["webp", "jpg"])
+def test_an_image_may_be_webp_or_jpeg(tmp_path, suffix):
+    image = Image.fromarray(np.full((*SIZE, 3), 200, np.uint8))
+    image.save(tmp_path / f"a.{suffix}", lossless=True)
+    assert np.array_equal(open_image(tmp_path / f"a.{suffix}"), image)
 
 
-def test_images_without_a_label_are_counted_and_named(street):
-    names = [f"ulm_{index:06d}_000019" for index in range(1, 5)]
-    labels = [street.write(name)[1] for name in names]
-    for label in labels:
-        label.unlink()
-    with pytest.raises(FileNotFoundError, match=r"4 labels are missing.*\.\.\.") as error:
-        street.read()
-    named = [str(label) in str(error.value) for label in labels]
-    assert named == [True, True, True, False]
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_a_palettes_indices_are_the_ids_at_any_depth(tmp_path, bits):
+    ids = some_ids(ids=min(2**bits, 34))
+    image = Image.fromarray(ids)
+    image.putpalette(PALETTE[: 3 * 2**bits])
+    image.save(tmp_path / "a.png", bits=bits)
+    np.testing.assert_array_equal(read_ids(tmp_path / "a.png"), ids)
 
 
-def test_an_image_and_a_label_of_two_sizes_are_both_named(street):
-    save(street.label, some_ids((4, 5)))
-    with pytest.raises(ValueError, match=r"\(6, 4\).*\(5, 4\).*width, height") as error:
-        street.read(size=(8, 8))[0]  # even if both are to be resized
-    assert str(street.image) in str(error.value)
-    assert str(street.label) in str(error.value)
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_grey_values_are_the_ids_at_any_depth(tmp_path, bits):
+    ids = np.arange(2**bits, dtype=np.uint8)[None]
+    path = save_png(tmp_path / "a.png", ids, bits=bits, color_type=0)
+    np.testing.assert_array_equal(read_ids(path), ids)
 
 
-def test_unknown_ids_are_named_with_their_file(street):
-    ids = some_ids()
-    ids[0, :3] = [200, 35, 200]
-    save(street.label, ids)
-    with pytest.raises(ValueError, match=r"got \[35, 200\]") as error:
-        street.read()[0]
-    assert str(street.label) in str(error.value)
-
-
-@pytest.mark.parametrize("which", ["image", "label"])
-@pytest.mark.parametrize("share", [0, 0.5])
-def test_a_truncated_file_is_named(street, which, share):
-    path = getattr(street, which)
-    content = path.read_bytes()
-    path.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(OSError, match="cannot read") as error:
-        street.read()[0]
-    assert str(path) in str(error.value)
+def test_the_first_of_16_bit_channels_is_read_to_its_low_byte(tmp_path):
+    ids = np.arange(256).reshape(16, 16)
+    channels = np.stack([ids, 65535 - ids, ids[::-1]], axis=-1)
+    path = save_png(tmp_path / "a.png", channels, bits=16, color_type=2)
+    np.testing.assert_array_equal(open_ids(path, first_channel=True), ids)
 
 
 @pytest.mark.parametrize(
     ("pixels", "mode"),
     [
         (some_image(), "RGB"),
+        (np.dstack([some_image(), some_ids()]), "RGBA"),
         (some_ids().astype(np.uint16), "I;16"),
         (some_ids() > 10, "1"),
     ],
 )
-def test_a_label_that_holds_no_bytes_of_ids_is_refused(street, pixels, mode):
-    save(street.label, pixels)
+def test_a_label_that_holds_no_bytes_of_ids_is_refused(tmp_path, pixels, mode):
+    path = save(tmp_path / "a.png", pixels)
     with pytest.raises(ValueError, match=f"L or P, got {mode}; labels are ids") as error:
-        street.read()[0]
-    assert str(street.label) in str(error.value)
+        read_ids(path)
+    assert str(path) in str(error.value)
 
 
-def test_an_image_of_16_bits_is_refused(street):
-    save(street.image, some_ids().astype(np.uint16))
-    with pytest.raises(ValueError, match="got I;16") as error:
-        street.read()[0]
-    assert str(street.image) in str(error.value)
+def test_a_label_of_16_bit_colours_is_refused_unless_it_is_asked_for(tmp_path):
+    path = save_png(tmp_path / "a.png", some_image().astype(int), bits=16, color_type=2)
+    with pytest.raises(ValueError, match="labels are ids, not colours"):
+        read_ids(path)
+
+
+def test_a_label_that_lost_its_ids_as_a_jpeg_is_refused(tmp_path):
+    save(tmp_path / "a.jpg", some_ids()).rename(tmp_path / "a.png")
+    with pytest.raises(OSError, match=r"cannot read .*a\.png as PNG"):
+        read_ids(tmp_path / "a.png")
+
+
+def test_an_image_of_16_bit_grey_is_refused(tmp_path):
+    path = save(tmp_path / "a.png", some_ids().astype(np.uint16))
+    with pytest.raises(ValueError, match=r"a\.png to be RGB or 8-bit grey, got Pillow mode I;16"):
+        open_image(path)
+
+
+@pytest.mark.parametrize("read", [open_image, read_ids])
+@pytest.mark.parametrize("share", [0, 0.5, 0.95])
+def test_a_truncated_file_is_named(tmp_path, read, share):
+    path = save(tmp_path / "a.png", some_ids((64, 64)))
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(OSError, match="cannot read") as error:
+        read(path)
+    assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize("read", [open_image, read_ids])
+@pytest.mark.parametrize("side", [9_500, 13_500, 60_000])  # Pillow warns, refuses, refuses
+def test_a_decompression_bomb_is_named_and_never_decoded(tmp_path, monkeypatch, read, side):
+    path = save_png(tmp_path / "a.png", some_ids(), bits=8, color_type=0)
+    content = bytearray(path.read_bytes())
+    content[16:24] = side.to_bytes(4) * 2
+    path.write_bytes(fix_checksum(content))
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda _: pytest.fail("decoded"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with pytest.raises(OSError, match=r"cannot read .*pixels") as error:
+            read(path)
+    assert str(path) in str(error.value)
+
+
+def fix_checksum(content):
+    """A PNG whose header has the checksum of what it now holds."""
+    return content[:29] + zlib.crc32(content[12:29]).to_bytes(4) + content[33:]
+
+
+def encoded(pixels, **options):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, **options)
+    return file.getvalue()
+
+
+SEEDS = {
+    "png": encoded(some_image((9, 7)), format="PNG"),
+    "grey": encoded(some_ids((9, 7)), format="PNG"),
+    "jpeg": encoded(some_image((9, 7)), format="JPEG"),
+    "webp": encoded(some_image((9, 7)), format="WEBP", lossless=True),
+}
+
+
+@st.composite
+def damaged(draw):
+    content = bytearray(SEEDS[draw(st.sampled_from(sorted(SEEDS)))])
+    for _ in range(draw(st.integers(1, 8))):
+        place, length = draw(st.integers(0, len(content))), draw(st.integers(0, 4))
+        content[place : place + length] = draw(st.binary(max_size=8))
+    if draw(st.booleans()) and content[:4] == b"\x89PNG" and len(content) > 33:
+        return bytes(fix_checksum(content))
+    return bytes(content)
+
+
+@settings(max_examples=300)
+@given(content=damaged() | st.binary(max_size=200))
+@example(content=b"")
+def test_damaged_bytes_are_read_or_named_and_nothing_else(tmp_path_factory, content):
+    path = tmp_path_factory.mktemp("fuzz") / "a.png"
+    path.write_bytes(content)
+    for read in (open_image, read_ids, lambda path: open_ids(path, first_channel=True)):
+        try:
+            read(path)
+        except (OSError, ValueError) as error:
+            named = str(path) in str(error)
+        else:
+            named = True
+        assert named

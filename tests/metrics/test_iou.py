@@ -1,7 +1,6 @@
 """IoU against sets of pixels, torchmetrics, and the official Cityscapes evaluation."""
 
 import math
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -16,27 +15,17 @@ from PIL import Image
 from torchmetrics.classification import MulticlassJaccardIndex
 
 from oracles import iou as oracle
-from oracles.distributed import score_share
+from oracles.iou import segmentation
 from uda_seg.metrics import (
-    MeanIoU,
     confusion_matrix,
     gap_recovered,
     iou,
     iou_from_confusion,
+    merge_classes,
     pixel_accuracy,
 )
 
 seeds = st.integers(0, 2**32 - 1)
-
-
-def segmentation(num_classes, *shape, seed=0, ignored=True):
-    """Predictions that are right about half of the time, and their target with some of 255."""
-    generator = torch.Generator().manual_seed(seed)
-    target = torch.randint(num_classes, shape, generator=generator)
-    guess = torch.randint(num_classes, shape, generator=generator)
-    chance = torch.rand(shape, generator=generator)
-    predictions = torch.where(chance < 0.5, target, guess)
-    return predictions, torch.where(chance > 0.9, 255, target) if ignored else target
 
 
 @given(num_classes=st.integers(1, 6), size=st.integers(0, 30), seed=seeds)
@@ -79,7 +68,7 @@ def test_equals_the_official_cityscapes_evaluation_to_the_bit(tmp_path, monkeypa
     evaluated = sorted((row for row in official_labels if 0 <= row.trainId < 19), key=_train_id)
     raw_ids = np.array([row.id for row in evaluated])
     rng = np.random.default_rng(0)
-    metric = MeanIoU(19)
+    matrix = torch.zeros(19, 19, dtype=torch.int64)
     counts = official.generateMatrix(official.args)
     for place in range(3):
         # Raw truth has ignored classes as well; bicycle is absent, train only predicted.
@@ -96,15 +85,24 @@ def test_equals_the_official_cityscapes_evaluation_to_the_bit(tmp_path, monkeypa
 
         train_ids = np.full(34, 255)
         train_ids[raw_ids] = np.arange(19)
-        metric.update(torch.tensor(train_ids[prediction]), torch.tensor(train_ids[truth]))
+        matrix += confusion_matrix(
+            torch.tensor(train_ids[prediction]), torch.tensor(train_ids[truth]), 19
+        )
 
     expected = [official.getIouScoreForLabel(row.id, counts, official.args) for row in evaluated]
     assert math.isnan(expected[18])
     assert expected[16] == 0
-    np.testing.assert_array_equal(metric.iou().numpy(), expected)
+    np.testing.assert_array_equal(iou_from_confusion(matrix).numpy(), expected)
     mean = official.getScoreAverage(dict(enumerate(expected)), official.args)
     # The mean of 18 numbers may be added in another order.
-    assert metric.compute().item() == pytest.approx(mean, rel=1e-15)
+    assert iou_from_confusion(matrix).nanmean().item() == pytest.approx(mean, rel=1e-15)
+
+    categories = list(dict.fromkeys(row.category for row in evaluated))
+    groups = torch.tensor([categories.index(row.category) for row in evaluated])
+    expected = [official.getIouScoreForCategory(c, counts, official.args) for c in categories]
+    merged = merge_classes(matrix, groups)
+    np.testing.assert_array_equal(iou_from_confusion(merged).numpy(), expected)
+    assert len(categories) == 7
 
 
 def _train_id(row):
@@ -132,65 +130,22 @@ def test_the_counts_of_a_whole_data_set_lose_no_pixel():
     assert iou_from_confusion(matrix)[0].item() == 2**30 / (2**30 + 1)
 
 
+@given(seeds)
+def test_a_stack_of_matrices_gets_a_stack_of_scores(seed):
+    generator = torch.Generator().manual_seed(seed)
+    matrices = torch.randint(0, 3, (2, 3, 4, 4), generator=generator)  # some classes are absent
+    for function in (iou_from_confusion, pixel_accuracy):
+        each = torch.stack([function(matrix) for matrix in matrices.flatten(0, 1)])
+        expected = each.reshape(2, 3, *each.shape[1:])
+        torch.testing.assert_close(function(matrices), expected, rtol=0, atol=0, equal_nan=True)
+
+
 @pytest.mark.parametrize("function", [iou_from_confusion, pixel_accuracy])
-@pytest.mark.parametrize("shape", [(4,), (2, 3), (2, 2, 2)])
+@pytest.mark.parametrize("shape", [(4,), (2, 3), (2, 2, 3)])
 def test_what_is_no_square_matrix_is_refused(function, shape):
-    with pytest.raises(ValueError, match=r"shape \(K, K\)") as error:
+    with pytest.raises(ValueError, match=r"shape \(\.\.\., K, K\)") as error:
         function(torch.zeros(shape))
     assert str(shape) in str(error.value)
-
-
-class TestMeanIoU:
-    @given(num_classes=st.integers(1, 6), splits=st.lists(st.integers(0, 30)), seed=seeds)
-    def test_batches_count_as_one_whole(self, num_classes, splits, seed):
-        predictions, target = segmentation(num_classes, 30, seed=seed)
-        metric = MeanIoU(num_classes)
-        for start, end in pairwise([0, *sorted(splits), 30]):
-            metric.update(predictions[start:end], target[start:end])
-        expected = confusion_matrix(predictions, target, num_classes)
-        assert torch.equal(metric.confusion_matrix(), expected)
-        for scores, whole in (
-            (metric.iou(), iou(predictions, target, num_classes)),
-            (metric.compute(), iou(predictions, target, num_classes).nanmean()),
-        ):
-            torch.testing.assert_close(scores, whole, rtol=0, atol=0, equal_nan=True)
-
-    def test_is_not_the_average_of_the_images_scores(self):
-        metric = MeanIoU(2)
-        metric.update(torch.tensor([0, 0, 0, 1]), torch.tensor([0, 0, 0, 0]))
-        metric.update(torch.tensor([1]), torch.tensor([1]))
-        # Class 0 has 3 of 4 pixels and class 1 has 1 of 2, over both images.
-        assert metric.compute().item() == (3 / 4 + 1 / 2) / 2
-
-    def test_ignores_the_id_it_was_given(self):
-        metric = MeanIoU(2, ignore_index=-1)
-        metric.update(torch.tensor([0, 1]), torch.tensor([0, -1]))
-        assert metric.confusion_matrix().tolist() == [[1, 0], [0, 0]]
-
-    def test_is_nan_before_the_first_pixel_and_after_a_reset(self):
-        metric = MeanIoU(2)
-        assert metric.compute().isnan()
-        metric.update(torch.tensor([0]), torch.tensor([0]))
-        assert metric.compute() == 1
-        metric.reset()
-        assert metric.compute().isnan()
-
-    def test_its_matrix_is_a_copy(self):
-        metric = MeanIoU(2)
-        metric.confusion_matrix().add_(1)
-        assert not metric.confusion_matrix().any()
-
-    def test_no_classes_are_refused(self):
-        with pytest.raises(ValueError, match="num_classes of at least 1, got 0"):
-            MeanIoU(0)
-
-    def test_two_processes_get_the_score_of_the_whole(self, tmp_path):
-        predictions, target = segmentation(5, 2, 100)
-        torch.multiprocessing.spawn(score_share, (tmp_path, predictions, target, 5), nprocs=2)
-        expected = iou(predictions, target, 5)
-        for rank in range(2):
-            scores = torch.load(tmp_path / f"{rank}.pt")
-            torch.testing.assert_close(scores, expected, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(

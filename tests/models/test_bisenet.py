@@ -1,8 +1,15 @@
 """BiSeNet against a plain one, over timm's small test backbones."""
 
+import inspect
 import json
+import re
 import socket
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
 
+import numpy as np
 import pytest
 import safetensors.torch
 import timm
@@ -186,21 +193,54 @@ def offline(monkeypatch):
     monkeypatch.setattr(socket.socket, "connect", refuse)
 
 
+@pytest.fixture
+def folder(tmp_path):
+    tiny().save_pretrained(tmp_path)
+    return tmp_path
+
+
 @pytest.mark.usefixtures("offline")
 class TestSaving:
-    @pytest.mark.parametrize("in_channels", [3, 4])
-    def test_a_saved_network_is_the_same_when_loaded(self, tmp_path, in_channels):
+    @pytest.mark.parametrize("in_channels", [1, 3, 4])
+    @pytest.mark.parametrize(
+        ("backbone", "kwargs"),
+        [
+            (TINY, {"pretrained_cfg_overlay": {"mean": [0.1, 0.2, 0.3]}}),
+            ("test_mambaout", None),  # channels last
+            ("dla46x_c", None),  # needs padding
+            ("test_coatnet", {"img_size": (64, 96)}),  # takes that size alone
+        ],
+    )
+    def test_a_saved_network_is_the_same_when_loaded(self, tmp_path, backbone, kwargs, in_channels):
         torch.manual_seed(0)
-        config = {"pretrained_cfg_overlay": {"mean": [0.1, 0.2, 0.3]}}
-        network = tiny(7, in_channels=in_channels, backbone_kwargs=config)
-        network(torch.rand(2, in_channels, 64, 64))  # moves the statistics
+        network = tiny(7, backbone, in_channels=in_channels, backbone_kwargs=kwargs)
+        network(torch.rand(2, in_channels, 64, 96))  # moves the statistics
         network.save_pretrained(tmp_path)
-        assert {"config.json", "model.safetensors"} <= {path.name for path in tmp_path.iterdir()}
+        assert {path.name for path in tmp_path.iterdir()} == {
+            "README.md",
+            "config.json",
+            "model.safetensors",
+        }
 
         loaded = BiSeNet.from_pretrained(tmp_path)
+        assert not loaded.training
         assert loaded.normalization == network.normalization
+        assert_same_weights(loaded, network)
         images = torch.rand(1, in_channels, 64, 96)
-        assert torch.equal(loaded.eval()(images).logits, network.eval()(images).logits)
+        assert torch.equal(loaded(images).logits, network.eval()(images).logits)
+
+    def test_the_config_holds_every_argument(self, tmp_path):
+        arguments = {"num_classes": 5, "backbone": TINY, "pretrained_backbone": False}
+        arguments |= {"in_channels": 4, "backbone_kwargs": {"drop_rate": 0.1}}
+        assert set(arguments) == set(inspect.signature(BiSeNet).parameters)
+        BiSeNet(**arguments).save_pretrained(tmp_path)
+        assert json.loads((tmp_path / "config.json").read_text()) == arguments
+
+    def test_the_names_of_the_weights_stay(self):
+        network = BiSeNet(19, pretrained_backbone=False)
+        names = [f"{k} {'x'.join(map(str, v.shape))}" for k, v in network.state_dict().items()]
+        kept = Path(__file__).with_name("bisenet_resnet18_keys.txt").read_text().splitlines()
+        assert [name.strip() for name in names] == kept
 
     def test_loading_never_asks_for_the_backbones_weights(self, tmp_path, monkeypatch):
         asked = []
@@ -213,16 +253,87 @@ class TestSaving:
         monkeypatch.setattr(timm, "create_model", record)
         BiSeNet(5, TINY).save_pretrained(tmp_path)
         assert json.loads((tmp_path / "config.json").read_text())["pretrained_backbone"] is True
+        assert any(asked)
+        asked.clear()
         BiSeNet.from_pretrained(tmp_path)
         BiSeNet.from_pretrained(tmp_path, pretrained_backbone=True)
-        assert asked == [True, False, False]
+        assert asked
+        assert not any(asked)
+
+    def test_the_file_that_a_backbone_started_from_is_not_needed_again(self, tmp_path):
+        file = tmp_path / "backbone.pth"
+        torch.save(timm.create_model(TINY).state_dict(), file)
+        network = BiSeNet(5, TINY, backbone_kwargs={"pretrained_cfg_overlay": {"file": str(file)}})
+        started = torch.load(file, weights_only=True)
+        for name, weights in network.backbone.state_dict().items():
+            assert torch.equal(weights, started[name]), name
+        network.save_pretrained(tmp_path / "saved")
+        file.unlink()
+        assert_same_weights(BiSeNet.from_pretrained(tmp_path / "saved"), network)
 
     def test_a_loaded_network_can_be_saved_again(self, tmp_path):
         network = tiny()
         network.save_pretrained(tmp_path / "first")
         BiSeNet.from_pretrained(tmp_path / "first").save_pretrained(tmp_path / "second")
-        again = BiSeNet.from_pretrained(tmp_path / "second")
-        torch.testing.assert_close(again.state_dict(), network.state_dict(), rtol=0, atol=0)
+        assert_same_weights(BiSeNet.from_pretrained(tmp_path / "second"), network)
+
+    def test_another_process_without_a_network_loads_the_same(self, folder):
+        images = torch.linspace(0, 1, 3 * 64 * 96).reshape(1, 3, 64, 96)
+        expected = BiSeNet.from_pretrained(folder)(images).logits
+        script = """
+            import socket, sys, torch
+            socket.socket.connect = None
+            torch.set_num_threads(1)
+            from uda_seg.models import BiSeNet
+            images = torch.linspace(0, 1, 3 * 64 * 96).reshape(1, 3, 64, 96)
+            torch.save(BiSeNet.from_pretrained(sys.argv[1])(images).logits, sys.argv[2])
+        """
+        command = [sys.executable, "-c", textwrap.dedent(script), folder, folder / "logits.pth"]
+        subprocess.run(command, check=True)
+        assert torch.equal(torch.load(folder / "logits.pth"), expected)
+
+
+def assert_same_weights(loaded, network):
+    torch.testing.assert_close(loaded.state_dict(), network.state_dict(), rtol=0, atol=0)
+
+
+@pytest.mark.usefixtures("offline")
+class TestLoadingWhatDoesNotFit:
+    def test_weights_that_lack_a_part_are_refused(self, folder):
+        weights = safetensors.torch.load_file(folder / "model.safetensors")
+        kept = {name: value for name, value in weights.items() if not name.startswith("head.")}
+        safetensors.torch.save_file(kept, folder / "model.safetensors")
+        with pytest.raises(ValueError, match=r"(?s)expected weights.*Missing key.*head\.conv"):
+            BiSeNet.from_pretrained(folder)
+
+    def test_weights_with_a_part_too_many_are_refused(self, folder):
+        weights = safetensors.torch.load_file(folder / "model.safetensors")
+        weights["third_head.weight"] = torch.zeros(1)
+        safetensors.torch.save_file(weights, folder / "model.safetensors")
+        with pytest.raises(ValueError, match=r"(?s)Unexpected key.*third_head.weight"):
+            BiSeNet.from_pretrained(folder)
+
+    @pytest.mark.parametrize("other", [{"num_classes": 7}, {"backbone": "test_convnext"}])
+    def test_weights_of_another_network_are_refused(self, folder, other):
+        with pytest.raises(ValueError, match="arguments as they were saved") as error:
+            BiSeNet.from_pretrained(folder, **other)
+        assert str(folder) in str(error.value)
+        assert isinstance(error.value.__cause__, RuntimeError)
+
+    @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+    def test_a_folder_that_lacks_a_file_is_refused(self, folder, name):
+        (folder / name).unlink()
+        with pytest.raises(FileNotFoundError, match=name):
+            BiSeNet.from_pretrained(folder)
+
+    def test_a_folder_that_does_not_exist_is_refused(self, tmp_path):
+        with pytest.raises(FileNotFoundError, match=r"folder that save_pretrained wrote.*missing"):
+            BiSeNet.from_pretrained(tmp_path / "missing")
+
+    @pytest.mark.parametrize("kwargs", [{"act_layer": nn.ReLU}, {"cache_dir": Path()}])
+    def test_what_cannot_be_saved_is_refused_before_training(self, kwargs):
+        with pytest.raises(ValueError, match=r"JSON.*save_pretrained"):
+            tiny(backbone_kwargs=kwargs)
 
 
 class TestErrors:
@@ -246,23 +357,17 @@ class TestErrors:
             tiny(backbone=unknown)
 
     def test_a_backbone_of_other_strides_is_refused_with_names_that_work(self):
-        with pytest.raises(ValueError, match=r"strides 16 and 32.*'test_vit'.*\[16, 16\]") as error:
+        with pytest.raises(ValueError, match=r"strides 16 and 32.*'test_vit'.*16 alone") as error:
             tiny(backbone="test_vit")
         for name in ("resnet18", "mobilenetv3_large_100", "regnety_002", "convnext_atto"):
             assert name in str(error.value)
             network = timm.create_model(name, features_only=True, out_indices=(-2, -1))
             assert network.feature_info.reduction() == [16, 32]
 
-    @pytest.mark.parametrize(("num_classes", "in_channels"), [(0, 3), (5, 0)])
-    def test_a_network_without_classes_or_channels_is_refused(self, num_classes, in_channels):
-        with pytest.raises(ValueError, match=f"at least 1, got {num_classes} and {in_channels}"):
+    @pytest.mark.parametrize(
+        ("num_classes", "in_channels"), [(0, 3), (5, 0), (5.0, 3), (np.int64(5), 3)]
+    )
+    def test_other_numbers_of_classes_or_channels_are_refused(self, num_classes, in_channels):
+        given = re.escape(f"got {num_classes!r} and {in_channels!r}")
+        with pytest.raises(ValueError, match=f"at least 1, {given}"):
             tiny(num_classes, in_channels=in_channels)
-
-
-def test_saved_weights_that_lack_a_part_are_refused(tmp_path):
-    network = BiSeNet(3, "test_resnet", pretrained_backbone=False)
-    network.save_pretrained(tmp_path)
-    kept = {k: v for k, v in network.state_dict().items() if not k.startswith("head.")}
-    safetensors.torch.save_file(kept, tmp_path / "model.safetensors")
-    with pytest.raises(RuntimeError, match=r"Missing key.*head\.conv"):
-        BiSeNet.from_pretrained(tmp_path)

@@ -1,4 +1,6 @@
-"""BiSeNet over ResNet-18 in plain torch, in the order of the papers' own figures."""
+"""BiSeNet over ResNet-18 in plain torch, under the module names of the public checkpoints."""
+
+from collections import OrderedDict
 
 import torch
 import torch.nn.functional as F
@@ -8,18 +10,15 @@ from torch import nn
 def unit(inputs, outputs, kernel, stride=1):
     """Convolution, batch norm, ReLU."""
     convolution = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU())
+    return named(conv=convolution, bn=nn.BatchNorm2d(outputs), relu=nn.ReLU())
 
 
-def gate(channels):
-    """Channel weights out of the global mean."""
-    convolution = nn.Conv2d(channels, channels, 1, bias=False)
-    norm = nn.BatchNorm2d(channels)
-    return nn.Sequential(nn.AdaptiveAvgPool2d(1), convolution, norm, nn.Sigmoid())
+def named(**modules):
+    return nn.Sequential(OrderedDict(modules))
 
 
 def classifier(inputs, middle, classes):
-    return nn.Sequential(*unit(inputs, middle, 3), nn.Conv2d(middle, classes, 1))
+    return named(conv=unit(inputs, middle, 3), conv_out=nn.Conv2d(middle, classes, 1))
 
 
 class Residual(nn.Module):
@@ -27,68 +26,108 @@ class Residual(nn.Module):
 
     def __init__(self, inputs, outputs, stride):
         super().__init__()
-        first, second = unit(inputs, outputs, 3, stride), unit(outputs, outputs, 3)
-        self.body = nn.Sequential(*first, *second[:2])
-        self.shortcut = nn.Sequential()
+        self.conv1, self.bn1, _ = unit(inputs, outputs, 3, stride)
+        self.conv2, self.bn2, _ = unit(outputs, outputs, 3)
+        self.downsample = nn.Sequential()
         if (inputs, stride) != (outputs, 1):
-            self.shortcut = unit(inputs, outputs, 1, stride)[:2]
+            self.downsample = nn.Sequential(*unit(inputs, outputs, 1, stride)[:2])
 
     def forward(self, x):
-        return F.relu(self.body(x) + self.shortcut(x))
+        y = F.relu(self.bn1(self.conv1(x)))
+        return F.relu(self.bn2(self.conv2(y)) + self.downsample(x))
 
 
-def residuals(inputs, outputs, stride):
-    return nn.Sequential(Residual(inputs, outputs, stride), Residual(outputs, outputs, 1))
+class ResNet18(nn.Module):
+    """Features of stride 16 and 32."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.bn1, _ = unit(3, 64, 7, 2)
+        for number, (inputs, outputs) in enumerate(
+            [(64, 64), (64, 128), (128, 256), (256, 512)], 1
+        ):
+            first = Residual(inputs, outputs, stride=1 if number == 1 else 2)
+            layer = nn.Sequential(first, Residual(outputs, outputs, stride=1))
+            self.add_module(f"layer{number}", layer)
+
+    def forward(self, x):
+        x = F.max_pool2d(F.relu(self.bn1(self.conv1(x))), 3, 2, 1)
+        stride16 = self.layer3(self.layer2(self.layer1(x)))
+        return stride16, self.layer4(stride16)
 
 
 class Refine(nn.Module):
     def __init__(self, inputs):
         super().__init__()
-        self.to_128 = unit(inputs, 128, 3)
-        self.gate = gate(128)
+        self.conv = unit(inputs, 128, 3)
+        self.conv_atten, self.bn_atten, _ = unit(128, 128, 1)
 
     def forward(self, x):
-        x = self.to_128(x)
-        return x * self.gate(x)
+        x = self.conv(x)
+        return x * torch.sigmoid(self.bn_atten(self.conv_atten(F.adaptive_avg_pool2d(x, 1))))
+
+
+class ContextPath(nn.Module):
+    """Context at stride 8 and 16."""
+
+    def __init__(self):
+        super().__init__()
+        self.resnet = ResNet18()
+        self.conv_avg = unit(512, 128, 1)
+        self.arm32, self.arm16 = Refine(512), Refine(256)
+        self.conv_head32, self.conv_head16 = unit(128, 128, 3), unit(128, 128, 3)
+
+    def forward(self, images, stride8_size):
+        stride16, stride32 = self.resnet(images)
+        context = self.arm32(stride32) + self.conv_avg(F.adaptive_avg_pool2d(stride32, 1))
+        context16 = F.interpolate(context, stride16.shape[2:], mode="nearest")
+        context16 = self.conv_head32(context16)
+        context = self.arm16(stride16) + context16
+        return self.conv_head16(F.interpolate(context, stride8_size, mode="nearest")), context16
+
+
+class Fusion(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.convblk = unit(256, 256, 1)
+        self.conv, self.bn, _ = unit(256, 256, 1)
+
+    def forward(self, detail, context):
+        x = self.convblk(torch.cat([detail, context], 1))
+        return x + x * torch.sigmoid(self.bn(self.conv(F.adaptive_avg_pool2d(x, 1))))
 
 
 class OracleBiSeNet(nn.Module):
-    """Logits at stride 8 of the fusion and of the context at stride 8 and 16, at full size.
+    """Logits at full size, of the fusion and of the context at stride 8 and 16.
 
     The layers are defined in the library's order, so that weights can be copied one by one.
     """
 
     def __init__(self, classes):
         super().__init__()
-        self.spatial = nn.Sequential(
-            unit(3, 64, 7, 2), unit(64, 64, 3, 2), unit(64, 64, 3, 2), unit(64, 128, 1)
+        self.sp = named(
+            conv1=unit(3, 64, 7, 2),
+            conv2=unit(64, 64, 3, 2),
+            conv3=unit(64, 64, 3, 2),
+            conv_out=unit(64, 128, 1),
         )
-        self.stem = nn.Sequential(*unit(3, 64, 7, 2), nn.MaxPool2d(3, 2, 1))
-        self.to_stride8 = nn.Sequential(residuals(64, 64, 1), residuals(64, 128, 2))
-        self.to_stride16 = residuals(128, 256, 2)
-        self.to_stride32 = residuals(256, 512, 2)
-        self.tail = nn.Sequential(nn.AdaptiveAvgPool2d(1), *unit(512, 128, 1))
-        self.refine32, self.refine16 = Refine(512), Refine(256)
-        self.smooth32, self.smooth16 = unit(128, 128, 3), unit(128, 128, 3)
-        self.fuse = unit(256, 256, 1)
-        self.fuse_gate = gate(256)
-        self.main = classifier(256, 256, classes)
-        self.deep8, self.deep16 = classifier(128, 64, classes), classifier(128, 64, classes)
+        self.cp = ContextPath()
+        self.ffm = Fusion()
+        self.conv_out = classifier(256, 256, classes)
+        self.conv_out16, self.conv_out32 = (
+            classifier(128, 64, classes),
+            classifier(128, 64, classes),
+        )
 
     def forward(self, images):
-        detail = self.spatial(images)
-        stride16 = self.to_stride16(self.to_stride8(self.stem(images)))
-        stride32 = self.to_stride32(stride16)
-
-        context32 = self.refine32(stride32) + self.tail(stride32)
-        context16 = F.interpolate(context32, stride16.shape[2:], mode="nearest")
-        context16 = self.smooth32(context16)
-        context8 = self.refine16(stride16) + context16
-        context8 = self.smooth16(F.interpolate(context8, detail.shape[2:], mode="nearest"))
-
-        fused = self.fuse(torch.cat([detail, context8], 1))
-        fused = fused + fused * self.fuse_gate(fused)
+        detail = self.sp(images)
+        context8, context16 = self.cp(images, detail.shape[2:])
+        fused = self.ffm(detail, context8)
         return [
             F.interpolate(logits, images.shape[2:], mode="bilinear", align_corners=False)
-            for logits in (self.main(fused), self.deep8(context8), self.deep16(context16))
+            for logits in (
+                self.conv_out(fused),
+                self.conv_out16(context8),
+                self.conv_out32(context16),
+            )
         ]

@@ -1,9 +1,10 @@
-"""One process out of several that score a data set together; in a file of its own to start fast."""
+"""One process out of several that share a data set; in a file of its own to start fast."""
 
 import torch
 import torch.distributed as dist
 
 from uda_seg.metrics import MeanIoU
+from uda_seg.pseudo_labels import ClassThresholds
 
 
 def score_share(rank, folder, predictions, target, num_classes):
@@ -15,4 +16,15 @@ def score_share(rank, folder, predictions, target, num_classes):
     metric.update(predictions[rank], target[rank])
     metric.compute()  # a look in between must not count the others' pixels twice
     torch.save(metric.iou(), folder / f"{rank}.pt")
+    dist.destroy_process_group()
+
+
+def threshold_share(rank, folder, probabilities):
+    """Count the ``rank``-th share of the predictions and save this process's thresholds."""
+    world_size = len(probabilities)
+    store = f"file://{folder}/store"
+    dist.init_process_group("gloo", init_method=store, rank=rank, world_size=world_size)
+    thresholds = ClassThresholds(probabilities.shape[2])
+    thresholds.update(probabilities[rank])
+    torch.save(thresholds.compute(), folder / f"{rank}.pt")
     dist.destroy_process_group()

@@ -2,6 +2,8 @@
 
 import math
 
+import torch
+
 
 def confusion_matrix(predictions, target, num_classes, ignore_index):
     """Rows of counts out of two flat lists of ids, rows truth, columns prediction."""
@@ -22,3 +24,13 @@ def iou(predictions, target, num_classes, ignore_index):
         union = predicted | true
         scores.append(len(predicted & true) / len(union) if union else math.nan)
     return scores
+
+
+def segmentation(num_classes, *shape, seed=0, ignored=True):
+    """Predictions that are right about half of the time, and their target with some of 255."""
+    generator = torch.Generator().manual_seed(seed)
+    target = torch.randint(num_classes, shape, generator=generator)
+    guess = torch.randint(num_classes, shape, generator=generator)
+    chance = torch.rand(shape, generator=generator)
+    predictions = torch.where(chance < 0.5, target, guess)
+    return predictions, torch.where(chance > 0.9, 255, target) if ignored else target

@@ -1,15 +1,35 @@
 """Readers of the field's data sets, in their own on-disk formats."""
 
+from uda_seg.datasets._acdc import ACDC
+from uda_seg.datasets._bdd100k import BDD100K
+from uda_seg.datasets._camvid import CamVid
 from uda_seg.datasets._cityscapes import Cityscapes
-from uda_seg.datasets._classes import CITYSCAPES_CLASSES, IGNORE_INDEX, CityscapesClass
+from uda_seg.datasets._classes import (
+    CITYSCAPES_CLASSES,
+    IGNORE_INDEX,
+    RAW_IDS,
+    TRAIN_IDS,
+    CityscapesClass,
+)
+from uda_seg.datasets._folder import SegmentationFolder
 from uda_seg.datasets._gta5 import GTA5
+from uda_seg.datasets._idd import IDD
 from uda_seg.datasets._sample import Sample
+from uda_seg.datasets._synthia import SYNTHIA
 
 __all__ = [
+    "ACDC",
+    "BDD100K",
     "CITYSCAPES_CLASSES",
     "GTA5",
+    "IDD",
     "IGNORE_INDEX",
+    "RAW_IDS",
+    "SYNTHIA",
+    "TRAIN_IDS",
+    "CamVid",
     "Cityscapes",
     "CityscapesClass",
     "Sample",
+    "SegmentationFolder",
 ]

@@ -1,52 +1,42 @@
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, Unpack
 
-from torch.utils.data import Dataset
-
-from uda_seg.datasets._sample import (
-    Sample,
-    Size,
-    list_files,
-    read_sample,
-    require_files,
-    train_id_table,
-)
+from uda_seg.datasets._classes import RAW_IDS, TRAIN_IDS
+from uda_seg.datasets._files import skip_list
+from uda_seg.datasets._folder import Options, SegmentationFolder
 
 __all__ = ["Cityscapes"]
 
-Split = Literal["train", "val", "test"]
+Split = Literal["train", "val", "test", "train_extra"]
+Annotation = Literal["fine", "coarse"]
 
-_IMAGE, _LABEL = "_leftImg8bit.png", "_gtFine_labelIds.png"
-_LAYOUT = (
-    f"the layout is ROOT/leftImg8bit/SPLIT/CITY/NAME{_IMAGE} "
-    f"and ROOT/gtFine/SPLIT/CITY/NAME{_LABEL}"
-)
-_TRAIN_IDS = train_id_table()
+_SPLITS = {"fine": ("train", "val", "test"), "coarse": ("train", "train_extra", "val")}
+_BAD_FRAMES = frozenset({"troisdorf_000000_000073_leftImg8bit"})
 
 
-class Cityscapes(Dataset[Sample]):
-    """The Cityscapes data set: real street images of 2048x1024, 2,975 / 500 / 1,525 of them.
+class Cityscapes(SegmentationFolder):
+    """The Cityscapes data set: real street images of 2048x1024 from 50 cities.
+
+    2,975 / 500 / 1,525 of them in ``train`` / ``val`` / ``test`` are finely annotated, and the
+    19,998 of ``train_extra`` coarsely, as are ``train`` and ``val``.
 
     Layout: ``root/leftImg8bit/{split}/{city}/{name}_leftImg8bit.png`` and
-    ``root/gtFine/{split}/{city}/{name}_gtFine_labelIds.png`` of raw ids. Samples come in the
-    order of their cities and names.
+    ``root/gtFine/{split}/{city}/{name}_gtFine_labelIds.png`` of raw ids, or ``gtCoarse`` in both
+    places. The one black frame of ``train_extra``, troisdorf_000000_000073, is skipped.
 
     Reference: Cordts et al., *The Cityscapes Dataset for Semantic Urban Scene Understanding*,
     CVPR 2016.
 
     Args:
         root: the folder that holds ``leftImg8bit`` and ``gtFine``.
-        split: ``"train"``, ``"val"`` or ``"test"``.
-        labels: ``False`` never opens ``gtFine`` and gives labels of 255 only, which is what
+        split: ``"train"``, ``"val"`` or ``"test"``; of the coarse ones ``"train"``,
+            ``"train_extra"`` or ``"val"``.
+        annotation: ``"fine"`` or ``"coarse"``.
+        train_ids: reads ``labelTrainIds`` files, which cityscapesScripts writes.
+        labels: ``False`` never opens the annotation and gives labels of 255 only, which is what
             unsupervised adaptation may see of its target.
-        size: height and width to resize to, bicubic with anti-aliasing for images and nearest for
-            labels; ``None`` keeps the files' size.
-
-    Raises:
-        FileNotFoundError: if a folder is missing or empty, or an image has no label.
-        OSError: on access, if a file cannot be read; named in the message, as in the next.
-        ValueError: for an unknown split; on access, if the sizes differ or a label has unknown
-            ids or holds colours.
+        options: ``size``, ``skip`` and ``missing``, and all errors, are those of
+            :class:`SegmentationFolder`.
 
     Example:
         >>> target = Cityscapes(cityscapes_root, "train", labels=False, size=(32, 64))
@@ -59,26 +49,24 @@ class Cityscapes(Dataset[Sample]):
         root: str | Path,
         split: Split = "train",
         *,
+        annotation: Annotation = "fine",
+        train_ids: bool = False,
         labels: bool = True,
-        size: Size | None = None,
+        **options: Unpack[Options],
     ) -> None:
-        if split not in get_args(Split):
-            raise ValueError(f"expected a split out of {get_args(Split)}, got {split!r}")
-        folder = Path(root, "leftImg8bit", split)
-        self.images = list_files(folder, f"*/*{_IMAGE}", layout=_LAYOUT)
-        self.labels = [_label_path(Path(root), image) for image in self.images] if labels else None
-        if self.labels is not None:
-            require_files(self.labels, layout=_LAYOUT)
-        self.size = size
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> Sample:
-        label = None if self.labels is None else self.labels[index]
-        return read_sample(self.images[index], label, table=_TRAIN_IDS, size=self.size)
-
-
-def _label_path(root: Path, image: Path) -> Path:
-    split, city = image.parts[-3:-1]
-    return root / "gtFine" / split / city / image.name.replace(_IMAGE, _LABEL)
+        if annotation not in _SPLITS:
+            raise ValueError(f"expected an annotation out of {tuple(_SPLITS)}, got {annotation!r}")
+        if split not in _SPLITS[annotation]:
+            raise ValueError(
+                f"expected a {annotation} split out of {_SPLITS[annotation]}, got {split!r}"
+            )
+        options["skip"] = _BAD_FRAMES | skip_list(options.get("skip", ()))
+        truth = f"gt{annotation.title()}"
+        super().__init__(
+            Path(root, "leftImg8bit", split),
+            Path(root, truth, split) if labels else None,
+            TRAIN_IDS if train_ids else RAW_IDS,
+            image_ending="_leftImg8bit",
+            label_ending=f"_{truth}_label{'TrainIds' if train_ids else 'Ids'}",
+            **options,
+        )

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-__all__ = ["CITYSCAPES_CLASSES", "IGNORE_INDEX", "CityscapesClass"]
+__all__ = ["CITYSCAPES_CLASSES", "IGNORE_INDEX", "RAW_IDS", "TRAIN_IDS", "CityscapesClass"]
 
 IGNORE_INDEX = 255
 """The train id of every pixel that is neither trained on nor evaluated."""
@@ -62,3 +62,11 @@ CITYSCAPES_CLASSES: tuple[CityscapesClass, ...] = (
     CityscapesClass("license plate", -1, 255, "vehicle", (0, 0, 142)),
 )
 """All 35 Cityscapes classes in the order of their raw ids; the 19 with a train id are evaluated."""
+
+RAW_IDS: dict[int, int] = {
+    row.raw_id: row.train_id for row in CITYSCAPES_CLASSES if row.raw_id >= 0
+}
+"""From the raw ids of label files such as Cityscapes' ``labelIds`` to train ids."""
+
+TRAIN_IDS: dict[int, int] = {**{train_id: train_id for train_id in range(19)}, 255: IGNORE_INDEX}
+"""For label files that hold train ids already, such as Cityscapes' ``labelTrainIds``."""

@@ -1,5 +1,6 @@
 """Real-time segmentation networks over timm's backbones."""
 
 from uda_seg.models._bisenet import BiSeNet, BiSeNetOutput
+from uda_seg.models._convert import convert_bisenetv1_state_dict
 
-__all__ = ["BiSeNet", "BiSeNetOutput"]
+__all__ = ["BiSeNet", "BiSeNetOutput", "convert_bisenetv1_state_dict"]

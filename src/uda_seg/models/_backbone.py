@@ -1,54 +1,62 @@
-"""What BiSeNet asks of a timm backbone, asked of its feature_info and never of its name."""
+"""What BiSeNet asks of a timm backbone, asked of the backbone and never of its name."""
 
+import json
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
 
 import timm
+import torch
 from einops import rearrange
 from timm.layers.format import Format
+from timm.layers.helpers import to_2tuple
 from torch import Tensor, nn
 
+from uda_seg.models._sizes import ImageSizes, crop_features, find_image_sizes, fit_images
+
 __all__ = ["create_backbone", "extract_features", "normalization"]
+
+_STRIDES = (16, 32)
+_NOT_FOR_TIMM = {"pretrained", "checkpoint_path", "features_only", "out_indices", "in_chans"}
+_NOT_FOR_TIMM |= {"device", "dtype"}
+_GOOD = "resnet18, mobilenetv3_large_100, tf_efficientnet_lite0, regnety_002 and convnext_atto work"
 
 
 def create_backbone(
     name: str, *, pretrained: bool, in_channels: int, kwargs: Mapping[str, Any]
 ) -> nn.Module:
-    """Build a timm backbone that returns its features of stride 16 and 32."""
-    is_hub_address = ":" in name
-    if not is_hub_address and not timm.is_model(name):
-        similar = get_close_matches(name, timm.list_models()) or [
-            "resnet18",
-            "mobilenetv3_small_100",
-        ]
+    """Build a timm backbone that returns its features of stride 16 and of stride 32.
+
+    A copy without weights goes first, so that what is refused is refused before any download.
+    """
+    _check_name(name)
+    _check_kwargs(kwargs)
+    options = {"features_only": True, "in_chans": in_channels, **kwargs}
+    with torch.device("meta"):
+        copy = _build_copy(name, options).eval()
+    strides = [feature["reduction"] for feature in copy.feature_info.info]
+    if not set(_STRIDES) <= set(strides):
         raise ValueError(
-            f"expected a backbone that timm {timm.__version__} knows, got {name!r}; "
-            f"similar names are {', '.join(similar)}, and timm.list_models() lists all"
+            f"expected a backbone with features of strides 16 and 32, got {name!r} with features "
+            f"of stride {', '.join(map(str, sorted(set(strides))))} alone; {_GOOD}"
         )
-    backbone: nn.Module = timm.create_model(
-        name,
-        pretrained=pretrained,
-        features_only=True,
-        out_indices=(-2, -1),
-        in_chans=in_channels,
-        **kwargs,
-    )
-    strides = backbone.feature_info.reduction()  # type: ignore[union-attr, operator]
-    if strides != [16, 32]:
-        raise ValueError(
-            f"expected a backbone whose last two features have strides 16 and 32, got {name!r} "
-            f"with {strides}; resnet18, mobilenetv3_large_100, tf_efficientnet_lite0, "
-            "regnety_002 and convnext_atto work"
-        )
+    own_sizes = (kwargs.get("img_size"), copy.pretrained_cfg.get("input_size", ())[-2:])
+    sizes = find_image_sizes(copy, in_channels, [to_2tuple(size) for size in own_sizes if size])
+    options["out_indices"] = tuple(strides.index(stride) for stride in _STRIDES)
+    backbone = _build(name, pretrained, options)
+    backbone.image_sizes = sizes  # type: ignore[assignment]  # torch types modules alone
     return backbone
 
 
 def extract_features(backbone: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
     """Features of stride 16 and 32, channels first whatever the backbone's own layout."""
-    stride16, stride32 = backbone(images)
+    sizes: ImageSizes = getattr(backbone, "image_sizes", ImageSizes())
+    features = backbone(fit_images(images, sizes))
     if getattr(backbone, "output_fmt", Format.NCHW) == Format.NHWC:
-        stride16, stride32 = (rearrange(f, "b h w c -> b c h w") for f in (stride16, stride32))
+        features = [rearrange(feature, "b h w c -> b c h w") for feature in features]
+    if sizes.step != (1, 1):
+        features = map(crop_features, features, (images, images), _STRIDES)
+    stride16, stride32 = features
     return stride16, stride32
 
 
@@ -64,3 +72,57 @@ def _adapt(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
     if channels == 1:  # timm sums the weights over RGB
         return (sum(values) / len(values),)
     return tuple(values[channel % len(values)] for channel in range(channels))
+
+
+def _check_name(name: str) -> None:
+    if ":" in name or timm.is_model(name):  # a hub's address, or a name
+        return
+    similar = get_close_matches(name, timm.list_models()) or ["resnet18", "mobilenetv3_small_100"]
+    raise ValueError(
+        f"expected a backbone that timm {timm.__version__} knows, got {name!r}; "
+        f"similar names are {', '.join(similar)}, and timm.list_models() lists all"
+    )
+
+
+def _check_kwargs(kwargs: Mapping[str, Any]) -> None:
+    if taken := sorted(_NOT_FOR_TIMM & kwargs.keys()):
+        raise ValueError(
+            f"expected backbone_kwargs without what BiSeNet sets, got {', '.join(taken)}; use "
+            "in_channels, pretrained_backbone, pretrained_cfg_overlay={'file': path}, network.to()"
+        )
+    try:
+        json.dumps(kwargs)
+    except TypeError as error:  # found out now, and not when trained weights are to be saved
+        raise ValueError(
+            f"expected backbone_kwargs that JSON can hold, for save_pretrained, got {kwargs!r}; "
+            "timm takes layers by name, such as act_layer='relu', and paths as str"
+        ) from error
+
+
+def _build_copy(name: str, options: Mapping[str, Any]) -> Any:
+    try:
+        return timm.create_model(name, pretrained=False, **options)
+    except Exception as error:
+        given = {key: value for key, value in options.items() if key not in _NOT_FOR_TIMM}
+        raise ValueError(
+            f"expected a backbone that timm builds as a feature extractor, got {name!r} with "
+            f"backbone_kwargs={given}, which fails with {type(error).__name__}: {error}; {_GOOD}"
+        ) from error
+
+
+def _build(name: str, pretrained: bool, options: Mapping[str, Any]) -> nn.Module:
+    advice = (
+        "pretrained_backbone=False starts from random weights, and "
+        "backbone_kwargs={'pretrained_cfg_overlay': {'file': path}} from those in a file"
+    )
+    try:
+        backbone: nn.Module = timm.create_model(name, pretrained=pretrained, **options)
+    except OSError as error:
+        raise FileNotFoundError(
+            f"found no pretrained weights of the backbone {name!r} ({error}); {advice}"
+        ) from error
+    except RuntimeError as error:
+        raise ValueError(
+            f"expected pretrained weights of the backbone {name!r} that fit: {error}; {advice}"
+        ) from error
+    return backbone

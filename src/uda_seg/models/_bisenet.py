@@ -1,8 +1,10 @@
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import torch.nn.functional as F
 from huggingface_hub import PyTorchModelHubMixin
+from huggingface_hub.errors import HFValidationError
 from torch import Tensor, nn
 
 from uda_seg.models._backbone import create_backbone, extract_features, normalization
@@ -27,7 +29,7 @@ class BiSeNetOutput(NamedTuple):
     """While training, ``(B, K, H, W)`` logits of the context path at stride 8 and 16; else None."""
 
 
-class BiSeNet(nn.Module, PyTorchModelHubMixin, library_name="uda-seg", license="apache-2.0"):
+class BiSeNet(nn.Module, PyTorchModelHubMixin, library_name="uda-seg"):
     """Bilateral segmentation network over any timm backbone with strides 16 and 32.
 
     A shallow spatial path keeps detail at stride 8, a context path refines the backbone's
@@ -43,15 +45,18 @@ class BiSeNet(nn.Module, PyTorchModelHubMixin, library_name="uda-seg", license="
 
     Args:
         num_classes: K, the number of classes.
-        backbone: any name that timm knows and that has features of stride 16 and 32.
+        backbone: any name that timm knows and that has features of stride 16 and 32. Where it
+            takes no images of odd sizes, they are padded for it alone.
         pretrained_backbone: start from timm's ImageNet weights.
         in_channels: channels of the images.
         backbone_kwargs: passed on to ``timm.create_model``, such as ``img_size`` or
-            ``pretrained_cfg_overlay``.
+            ``pretrained_cfg_overlay``; what JSON can hold.
 
     Raises:
-        ValueError: if ``num_classes`` or ``in_channels`` is not positive, or the backbone is
-            unknown or has other strides.
+        ValueError: if ``num_classes`` or ``in_channels`` is no positive integer, the backbone is
+            unknown or has other strides (found out before any weights are fetched), or timm or
+            JSON refuses ``backbone_kwargs``.
+        FileNotFoundError: if pretrained weights can neither be found nor fetched.
 
     Example:
         >>> import torch
@@ -71,10 +76,10 @@ class BiSeNet(nn.Module, PyTorchModelHubMixin, library_name="uda-seg", license="
         backbone_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        if num_classes < 1 or in_channels < 1:
+        if not all(isinstance(n, int) and n >= 1 for n in (num_classes, in_channels)):
             raise ValueError(
-                "expected num_classes and in_channels of at least 1, "
-                f"got {num_classes} and {in_channels}"
+                "expected num_classes and in_channels of type int and at least 1, "
+                f"got {num_classes!r} and {in_channels!r}"
             )
         self.in_channels = in_channels
         self.spatial_path = SpatialPath(in_channels)
@@ -108,7 +113,8 @@ class BiSeNet(nn.Module, PyTorchModelHubMixin, library_name="uda-seg", license="
             The logits and, while training, the auxiliary logits, all ``(B, K, *size)``.
 
         Raises:
-            ValueError: if the images have another number of channels or are too small.
+            ValueError: if the images have another number of channels or are too small, or the
+                backbone takes a single size and the images have another.
         """
         self._check(images)
         stride16, stride32 = extract_features(self.backbone, images)
@@ -136,7 +142,37 @@ class BiSeNet(nn.Module, PyTorchModelHubMixin, library_name="uda-seg", license="
         return (p for name, p in self.named_parameters() if not name.startswith("backbone."))
 
     @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> Self:
+        """Load what ``save_pretrained`` wrote, in evaluation mode.
+
+        Args:
+            pretrained_model_name_or_path: the folder, or a repository of the Hugging Face hub.
+            **kwargs: arguments of the network instead of the saved ones, and those of
+                ``huggingface_hub.PyTorchModelHubMixin``, such as ``map_location``.
+
+        Raises:
+            FileNotFoundError: if there is no such folder, or a file is missing from it.
+            ValueError: if a weight is missing, unknown or of another shape.
+        """
+        source = str(pretrained_model_name_or_path)
+        try:
+            network: Self = super().from_pretrained(source, **kwargs)
+        except HFValidationError as error:
+            raise FileNotFoundError(
+                "expected a folder that save_pretrained wrote, or a repository of the Hugging Face "
+                f"hub, got {source!r}, which is neither"
+            ) from error
+        except RuntimeError as error:
+            raise ValueError(
+                f"expected weights in {source!r} that this network can load: {error}; leave its "
+                "arguments as they were saved, and exchange layers afterwards"
+            ) from error
+        return network
+
+    @classmethod
     def _from_pretrained(cls, **kwargs: Any) -> Self:
+        if "num_classes" not in kwargs:  # the mixin goes on without a config
+            raise FileNotFoundError(f"expected a config.json in {kwargs['model_id']!r}, found none")
         # All weights come from the file: none is fetched for the backbone, and none may lack.
         kwargs = {"strict": True, **kwargs, "pretrained_backbone": False}
         network: Self = super()._from_pretrained(**kwargs)

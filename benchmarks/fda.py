@@ -1,0 +1,187 @@
+"""FDA against the numpy formula, the torch formulas and albumentations: time, memory, accuracy.
+
+    PYTHONPATH=tests python benchmarks/fda.py
+
+The numpy formula is the tests' oracle. albumentations (its function, image by image in numpy)
+swaps a window one frequency narrower and clips, so its error column is not rounding.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import torch
+from albumentations.augmentations.mixing import domain_adaptation_functional as albumentations
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from measuring import keep_freed_memory, peak_memory, save, time_in_turns
+from oracles import fda as oracle
+from uda_seg.transforms import _spectrum, fourier_domain_adaptation
+
+BETAS = (0.01, 0.05, 0.10)
+SHAPE = (4, 3, 512, 1024)
+CROSSOVER_SHAPES = [
+    (4, 3, 96, 192), (1, 3, 256, 512), (4, 3, 256, 512), (1, 3, 512, 1024), (4, 3, 512, 1024),
+    (2, 3, 720, 1280), (1, 3, 1024, 2048), (1, 3, 1052, 1914), (4, 3, 509, 1021),
+]  # fmt: skip
+CROSSOVER_BETAS = (0.01, 0.02, 0.03, 0.05, 0.07, 0.10, 0.15, 0.20)
+
+
+def main() -> None:
+    """Measure all, print tables, write the JSON."""
+    torch.manual_seed(0)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    source, target = torch.rand(2, *SHAPE, device=device).unbind()
+    results = {
+        "shape": SHAPE,
+        "copy": against_a_copy(source, target),
+        "formulas": against_other_formulas(source, target),
+        "crossover": crossover(device),
+    }
+    show(results)
+    print(save("fda-cuda" if device == "cuda" else "fda", results, "numpy", "albumentations"))
+
+
+def against_a_copy(source: Tensor, target: Tensor) -> dict[str, dict[str, dict[str, float]]]:
+    """FDA against moving the same memory: with fresh memory for each result, and with kept one.
+
+    glibc gives large blocks back to the system when they are freed, so that a program pays for
+    each page of each result again; (a + b).clone() is mostly that. Kept memory is how a GPU, or a
+    training with a caching allocator, works.
+    """
+    runs: dict[str, Callable[[], object]] = {"(a + b).clone()": lambda: (source + target).clone()}
+    for beta in BETAS:
+        runs[f"FDA {beta}"] = partial(fourier_domain_adaptation, source, target, beta)
+    fresh = time_in_turns(runs)
+    keep_freed_memory()
+    return {"fresh memory": fresh, "kept memory": time_in_turns(runs)}
+
+
+def against_other_formulas(source: Tensor, target: Tensor) -> dict[str, dict[str, object]]:
+    """Each formula at each beta: time, peak memory, and the error against numpy in float64."""
+    formulas = {
+        "ours": fourier_domain_adaptation,
+        "numpy": in_numpy,
+        "torch fft2": by_fft2,
+        "torch rfft2": by_rfft2,
+        "albumentations": in_albumentations,
+    }
+    results: dict[str, dict[str, object]] = {}
+    for beta in BETAS:
+        runs = {name: partial(run, source, target, beta) for name, run in formulas.items()}
+        times = time_in_turns(runs, rounds=8)
+        exact = in_numpy(source.double(), target.double(), beta)
+        for name, run in runs.items():
+            error = (run().double() - exact).abs().max().item()
+            results[f"{name} {beta}"] = {**times[name], "error": error}
+    for beta in BETAS:
+        for name, formula in formulas.items():
+            memory = peak_memory(partial(formula, source, target, beta))
+            results[f"{name} {beta}"]["peak_MiB"] = memory
+    return results
+
+
+def crossover(device: str) -> dict[str, dict[str, dict[str, float]]]:
+    """Both of our ways at many sizes; the constant of the cost estimate comes from here."""
+    chosen, results = _spectrum._VECTORS_PER_LEVEL, {}
+    for shape in CROSSOVER_SHAPES:
+        source, target = torch.rand(2, *shape, device=device).unbind()
+        for beta in CROSSOVER_BETAS:
+            runs = {
+                way: partial(one_way, level, source, target, beta)
+                for way, level in (("products", float("inf")), ("ffts", -1.0))
+            }
+            times = time_in_turns(runs, rounds=6)
+            _spectrum._VECTORS_PER_LEVEL = chosen
+            b = int(min(shape[2:]) * beta)
+            times["chosen"] = "products" if _spectrum._matrix_products_pay(source, b) else "ffts"
+            results[f"{'x'.join(map(str, shape))} {beta}"] = times
+    return results
+
+
+def one_way(level: float, source: Tensor, target: Tensor, beta: float) -> Tensor:
+    """FDA by matrix products alone, or by FFTs alone."""
+    _spectrum._VECTORS_PER_LEVEL = level
+    return fourier_domain_adaptation(source, target, beta)
+
+
+def in_numpy(source: Tensor, target: Tensor, beta: float) -> Tensor:
+    """The authors' formula, as they run it, to and from the device included."""
+    arrays = source.cpu().numpy(), target.cpu().numpy()
+    adapted = torch.from_numpy(oracle.fourier_domain_adaptation(*arrays, beta))
+    return adapted.to(source.device)
+
+
+def by_fft2(source: Tensor, target: Tensor, beta: float) -> Tensor:
+    """The same formula in torch, as most public ports have it: full, shifted spectra."""
+    shift, back = partial(torch.fft.fftshift, dim=(-2, -1)), torch.fft.ifftshift
+    spectrum = shift(torch.fft.fft2(source))
+    amplitude, phase = spectrum.abs(), spectrum.angle()
+    height, width = source.shape[-2:]
+    b = int(min(height, width) * beta)
+    rows = slice(height // 2 - b, height // 2 + b + 1)
+    columns = slice(width // 2 - b, width // 2 + b + 1)
+    amplitude[..., rows, columns] = shift(torch.fft.fft2(target).abs())[..., rows, columns]
+    adapted: Tensor = torch.fft.ifft2(back(torch.polar(amplitude, phase), dim=(-2, -1))).real
+    return adapted
+
+
+def by_rfft2(source: Tensor, target: Tensor, beta: float) -> Tensor:
+    """Half spectra, of which only the window is touched."""
+    spectrum, style = torch.fft.rfft2(source), torch.fft.rfft2(target)
+    b = int(min(source.shape[-2:]) * beta)
+    for rows in (slice(0, b + 1), slice(source.shape[-2] - b, None)) if b else (slice(0, 1),):
+        window = spectrum[..., rows, : b + 1]
+        spectrum[..., rows, : b + 1] = torch.polar(style[..., rows, : b + 1].abs(), window.angle())
+    adapted: Tensor = torch.fft.irfft2(spectrum, s=source.shape[-2:])
+    return adapted
+
+
+def in_albumentations(source: Tensor, target: Tensor, beta: float) -> Tensor:
+    """albumentations, image by image."""
+    pairs = zip(source.cpu().numpy(), target.cpu().numpy(), strict=True)
+    adapted = [
+        albumentations.fourier_domain_adaptation(
+            np.ascontiguousarray(image.transpose(1, 2, 0)),
+            np.ascontiguousarray(style.transpose(1, 2, 0)),
+            beta,
+        ).transpose(2, 0, 1)
+        for image, style in pairs
+    ]
+    return torch.from_numpy(np.stack(adapted)).to(source.device)
+
+
+def show(results: dict) -> None:
+    """Print what docs/fda.md quotes."""
+    console = Console()
+    for memory, times in results["copy"].items():
+        table = Table("run", "ms", "times (a + b).clone()", title=memory)
+        reference = times["(a + b).clone()"]["median_ms"]
+        for name, time in times.items():
+            table.add_row(name, f"{time['median_ms']:.1f}", f"{time['median_ms'] / reference:.2f}")
+        console.print(table)
+    table = Table("formula", "ms", "low", "high", "ours is faster", "peak MiB", "largest error")
+    for name, figures in results["formulas"].items():
+        ours = results["formulas"][f"ours {name.split()[-1]}"]
+        table.add_row(
+            name,
+            *(f"{figures[key]:.1f}" for key in ("median_ms", "low_ms", "high_ms")),
+            f"{figures['median_ms'] / ours['median_ms']:.1f}x",
+            f"{figures['peak_MiB']:.0f}",
+            f"{figures['error']:.1e}",
+        )
+    console.print(table)
+    table = Table("shape", "beta", "products ms", "FFTs ms", "chosen", "of the best")
+    for name, times in results["crossover"].items():
+        products, ffts = (times[way]["median_ms"] for way in ("products", "ffts"))
+        lost = times[times["chosen"]]["median_ms"] / min(products, ffts)
+        table.add_row(
+            *name.split(), f"{products:.2f}", f"{ffts:.2f}", times["chosen"], f"{lost:.2f}"
+        )
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()

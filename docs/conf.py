@@ -1,0 +1,13 @@
+"""Sphinx: python -m sphinx -W docs docs/_build."""
+
+from uda_seg import __version__
+
+project = "uda-seg"
+author = "The uda-seg authors"
+copyright = "2026, The uda-seg authors"  # noqa: A001 (Sphinx's name)
+version = release = __version__
+
+extensions = ["myst_parser"]
+myst_enable_extensions = ["dollarmath"]
+exclude_patterns = ["_build"]
+html_theme = "furo"

@@ -1,0 +1,71 @@
+"""Numbers drawn: what is taken for what, and where one network is better than another."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from atomic import atomic_path
+from evaluation import CLASS_NAMES
+
+__all__ = ["save_bars", "save_confusion"]
+
+_BLUE, _ORANGE = "#0072B2", "#E69F00"  # of Okabe and Ito, told apart with any colour vision
+
+
+def save_confusion(path: Path, matrix: Tensor) -> None:
+    """Write a PNG of counts ``(19, 19)`` as shares of the true class, which add up to 100 % a row.
+
+    Rows of classes that do not occur stay grey.
+    """
+    shares = (100 * matrix.double() / matrix.sum(1, keepdim=True)).numpy()
+    figure = Figure(figsize=(9, 8.5), layout="constrained")
+    axis = figure.subplots()
+    axis.set_facecolor("lightgrey")
+    drawn = axis.imshow(np.ma.masked_invalid(shares), cmap="Blues", vmin=0, vmax=100)
+    for row, column in np.argwhere(shares >= 0.5):
+        share = shares[row, column]
+        color = "white" if share > 50 else "black"
+        axis.text(column, row, f"{share:.0f}", ha="center", va="center", color=color, fontsize=8)
+    axis.set_xticks(range(len(CLASS_NAMES)), CLASS_NAMES, rotation=90)
+    axis.set_yticks(range(len(CLASS_NAMES)), CLASS_NAMES)
+    axis.set_xlabel("predicted class")
+    axis.set_ylabel("true class")
+    axis.set_title("Of each class's pixels, % predicted as")
+    figure.colorbar(drawn, shrink=0.5, label="%")
+    with atomic_path(path) as partial:
+        figure.savefig(partial, format="png", dpi=100)
+
+
+def save_bars(path: Path, columns: Mapping[str, Tensor]) -> None:
+    """Write a PNG of two networks' IoU a class, side by side.
+
+    Args:
+        path: where to.
+        columns: ``baseline`` and ``score``, each ``(3, 19)``: shares, and the lower and upper ends
+            of their intervals; NaN draws nothing.
+    """
+    figure = Figure(figsize=(7, 8), layout="constrained")
+    axis = figure.subplots()
+    places = np.arange(len(CLASS_NAMES))
+    for name, label, color, shift in (
+        ("baseline", "baseline", _ORANGE, -0.2),
+        ("score", "this network", _BLUE, 0.2),
+    ):
+        share, low, high = 100 * columns[name].numpy()
+        axis.barh(places + shift, share, 0.4, color=color, label=label)
+        axis.hlines(places + shift, low, high, color="black", linewidth=1)
+    for place in np.flatnonzero(columns["baseline"][0].isnan() & columns["score"][0].isnan()):
+        axis.text(0.5, int(place), "does not occur", va="center", color="dimgrey", fontsize=8)
+    axis.set_yticks(places, CLASS_NAMES)
+    axis.invert_yaxis()
+    axis.set_xlim(0, 100)
+    axis.set_xlabel("IoU in %, with 95 % intervals over images")
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.grid(axis="x", alpha=0.3)
+    axis.set_axisbelow(True)
+    figure.legend(loc="outside upper center", ncols=2, frameon=False)
+    with atomic_path(path) as partial:
+        figure.savefig(partial, format="png", dpi=100)

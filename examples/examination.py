@@ -1,0 +1,140 @@
+"""Read every file of a data set as training would, and tell what is wrong with it."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from rich.progress import track
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from uda_seg.datasets import IGNORE_INDEX, SegmentationFolder
+
+__all__ = ["NOTHING_LABELLED", "Diagnosis", "Problem", "examine"]
+
+NOTHING_LABELLED = "nothing labelled"
+"""The one kind of problem that is no reason to skip: test splits have such labels."""
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong with one file or pair."""
+
+    kind: str
+    file: str
+    """The image's path below the root; a label's, where there is no image."""
+    message: str
+
+
+@dataclass
+class Diagnosis:
+    """What a data set holds and what is wrong with it."""
+
+    samples: int
+    labelled: bool
+    known_bad: list[str]
+    """Images that the reader leaves out by itself, as in a list to skip."""
+    sizes: Counter[str] = field(default_factory=Counter)
+    """How many images have a size, width x height."""
+    pixels: Counter[int] = field(default_factory=Counter)
+    """How many pixels have a train id."""
+    images: Counter[int] = field(default_factory=Counter)
+    """How many images have a train id."""
+    problems: list[Problem] = field(default_factory=list)
+    skip: list[str] = field(default_factory=list)
+    """Images that cannot be trained on, as the readers' ``skip`` takes them."""
+
+
+def examine(data: SegmentationFolder, root: Path, *, workers: int) -> Diagnosis:
+    """Look at every sample, in parallel.
+
+    Args:
+        data: opened with ``missing="skip"``, so that what misses is found, and without a list of
+            its own to skip.
+        root: the folder that files are named below.
+        workers: processes; 0 for none.
+    """
+
+    def below(path: Path) -> str:
+        return path.relative_to(root).as_posix()
+
+    def entry(image: Path) -> str:
+        return below(image.with_suffix(""))
+
+    known_bad = [entry(image) for image, why in data.skipped.items() if why == "listed"]
+    diagnosis = Diagnosis(len(data), data.labels is not None, known_bad)
+    for image, why in data.skipped.items():
+        if why == "no label":
+            diagnosis.problems.append(Problem("no label", below(image), "the image has no label"))
+            diagnosis.skip.append(entry(image))
+    for label in data.unpaired:
+        diagnosis.problems.append(Problem("no image", below(label), "the label has no image"))
+
+    findings = DataLoader(_Findings(data), batch_size=None, num_workers=workers)
+    for image, finding in zip(data.images, track(findings, "looking"), strict=True):
+        diagnosis.sizes.update([finding.size] if finding.size else [])
+        diagnosis.pixels.update(finding.pixels)
+        diagnosis.images.update(finding.pixels.keys())
+        for kind, message in finding.problems:
+            diagnosis.problems.append(Problem(kind, below(image), message))
+        if any(kind != NOTHING_LABELLED for kind, _ in finding.problems):
+            diagnosis.skip.append(entry(image))
+    return diagnosis
+
+
+class _Finding(NamedTuple):
+    """What a look at one sample gave."""
+
+    size: str | None
+    pixels: dict[int, int]
+    problems: list[tuple[str, str]]
+
+
+class _Findings(Dataset[_Finding]):
+    """Findings in place of samples, so that a DataLoader's workers make them."""
+
+    def __init__(self, data: SegmentationFolder) -> None:
+        self.data = data
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: int) -> _Finding:
+        data = self.data
+        problems: list[tuple[str, str]] = []
+        image = _attempt(data.read_image, index, problems)
+        ids = None if data.labels is None else _attempt(data.read_ids, index, problems)
+        pixels: Counter[int] = Counter()
+        if ids is not None:
+            if image is not None and image.shape[1:] != ids.shape:
+                sizes = f"{_size(image)} and its label {_size(ids)}"
+                problems.append(("sizes differ", f"the image has {sizes}"))
+            counts = np.bincount(ids.numpy().reshape(-1), minlength=256)
+            present = np.flatnonzero(counts).tolist()
+            unknown = [label_id for label_id in present if label_id not in data.ids]
+            if unknown:
+                problems.append(("unknown ids", f"the label has {unknown}"))
+            for label_id in present:
+                pixels[data.ids.get(label_id, IGNORE_INDEX)] += int(counts[label_id])
+            if pixels.keys() == {IGNORE_INDEX} and not unknown:
+                problems.append((NOTHING_LABELLED, "the label has ignored pixels only"))
+        return _Finding(None if image is None else _size(image), dict(pixels), problems)
+
+
+def _attempt(
+    read: Callable[[int], Tensor], index: int, problems: list[tuple[str, str]]
+) -> Tensor | None:
+    try:
+        return read(index)
+    except OSError as error:
+        problems.append(("unreadable", str(error)))
+    except ValueError as error:
+        problems.append(("wrong kind", str(error)))
+    return None
+
+
+def _size(pixels: Tensor) -> str:
+    height, width = pixels.shape[-2:]
+    return f"{width}x{height}"

@@ -1,0 +1,47 @@
+"""The figures of the Cityscapes protocol and its relatives, out of confusion matrices."""
+
+import torch
+from torch import Tensor
+
+from evaluation import CLASS_NAMES, EVALUATED
+from uda_seg.metrics import iou_from_confusion, merge_classes, pixel_accuracy
+
+__all__ = ["CATEGORIES", "FIGURES", "figures"]
+
+CATEGORIES = list(dict.fromkeys(row.category for row in EVALUATED))
+_CATEGORY_OF_CLASS = torch.tensor([CATEGORIES.index(row.category) for row in EVALUATED])
+# Of SYNTHIA's two protocols the classes that a mean leaves out; the IoUs are those of all 19.
+_NOT_AMONG_16 = {"terrain", "truck", "train"}
+_NOT_AMONG_13 = _NOT_AMONG_16 | {"wall", "fence", "pole"}
+
+FIGURES = [
+    "mIoU",
+    "mIoU, SYNTHIA's 16",
+    "mIoU, SYNTHIA's 13",
+    "category mIoU",
+    "pixel accuracy",
+    *CLASS_NAMES,
+    *(f"category {name}" for name in CATEGORIES),
+]
+"""What :func:`figures` returns, in order."""
+
+
+def figures(matrices: Tensor) -> Tensor:
+    """All figures of confusion matrices ``(..., 19, 19)``, float64 shares ``(..., 31)``.
+
+    NaN where a class is in neither truth nor prediction, and where nothing is to be scored.
+    """
+    iou = iou_from_confusion(matrices)
+    category_iou = iou_from_confusion(merge_classes(matrices, _CATEGORY_OF_CLASS))
+    overall = [
+        iou.nanmean(-1),
+        _mean_without(iou, _NOT_AMONG_16),
+        _mean_without(iou, _NOT_AMONG_13),
+        category_iou.nanmean(-1),
+        pixel_accuracy(matrices),
+    ]
+    return torch.cat([torch.stack(overall, -1), iou, category_iou], -1)
+
+
+def _mean_without(iou: Tensor, left_out: set[str]) -> Tensor:
+    return iou[..., [name not in left_out for name in CLASS_NAMES]].nanmean(-1)

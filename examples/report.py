@@ -1,0 +1,129 @@
+"""What an evaluation tells and draws about the confusion matrices of its images."""
+
+import json
+from collections.abc import Mapping
+from math import isnan
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from charts import save_bars, save_confusion
+from environment import environment
+from evaluation import CLASS_NAMES
+from protocol import FIGURES, figures
+from uda_seg.metrics import bootstrap_interval
+
+__all__ = ["compare", "load_matrices", "write_report"]
+
+Matrices = Mapping[str, Tensor]
+_CLASSES = slice(FIGURES.index(CLASS_NAMES[0]), FIGURES.index(CLASS_NAMES[-1]) + 1)
+_TEXT = """\
+# {network} on {data} {split}
+
+In %, over {images} images at the full size of their labels; the network saw them at {seen}.
+`-`: in neither truth nor prediction. In brackets 95 % bootstrap intervals over images (1000 draws,
+seed {seed}): they do not cover another training's randomness, and are too narrow where images
+resemble each other. {date}, torch {torch}, {device}.
+
+{table}
+
+![What is predicted as what](confusion.png)
+"""
+
+
+def compare(matrices: Matrices, baseline: Matrices | None = None) -> dict[str, Tensor]:
+    """The protocol's figures with 95 % intervals, and the gain over another network.
+
+    Args:
+        matrices: the confusion matrix ``(19, 19)`` of each image, by its name.
+        baseline: those of another network on the same images.
+
+    Returns:
+        ``score`` and, with a baseline, ``baseline`` and ``gain``: each ``(3, figures)`` shares in
+        the order of :data:`FIGURES`, the lower and the upper end of the interval below the value.
+
+    Raises:
+        ValueError: if no pixel is labelled, or the baseline is of other images.
+    """
+    runs = [matrices] if baseline is None else [matrices, baseline]
+    if any(run.keys() != matrices.keys() for run in runs):
+        raise ValueError(
+            f"expected a baseline of the same {len(matrices)} images, got {len(runs[-1])} of which "
+            f"{len(matrices.keys() & runs[-1].keys())} are the same"
+        )
+    stack = torch.stack([torch.stack([run[name] for run in runs]) for name in matrices])
+    if not stack.any():
+        raise ValueError("expected a labelled pixel to score by, got labels of 255 only")
+    ends = bootstrap_interval(stack, _with_gain)
+    columns = torch.stack([_with_gain(stack.sum(0)), *ends], 1)
+    return dict(zip(("score", "baseline", "gain"), columns, strict=False))
+
+
+def _with_gain(stack: Tensor) -> Tensor:
+    """Figures of counts ``(..., runs, 19, 19)`` and, of two runs, how far the first is ahead."""
+    each = figures(stack)
+    return torch.cat([each, each[..., :1, :] - each[..., 1:, :]], -2)
+
+
+def load_matrices(evaluation: Path) -> Matrices:
+    """The confusion matrices of the images of an earlier evaluation."""
+    file = evaluation / "matrices.pt"
+    if not file.is_file():
+        raise FileNotFoundError(f"expected the output of examples/evaluate.py, found no {file}")
+    matrices: Matrices = torch.load(file, weights_only=True)
+    return matrices
+
+
+def write_report(
+    folder: Path, config: dict[str, Any], matrices: Matrices, baseline: Matrices | None = None
+) -> str:
+    """Write all tables and charts of an evaluation; return the report in Markdown.
+
+    Args:
+        folder: where to.
+        config: the settings, with network, data, split and the seed of the bootstrap.
+        matrices: as in :func:`compare`, as is ``baseline``.
+        baseline: those of another network on the same images.
+    """
+    torch.manual_seed(config["seed"])
+    columns = compare(matrices, baseline)
+    total = torch.stack(list(matrices.values())).sum(0)
+    about = {**config, "images": len(matrices), **environment()}
+    results = {
+        "about": about,
+        **{name: _plain(column) for name, column in columns.items()},
+        "confusion matrix": total.tolist(),
+    }
+    (folder / "evaluation.json").write_text(json.dumps(results, indent=1, default=str))
+    torch.save(dict(matrices), folder / "matrices.pt")
+    save_confusion(folder / "confusion.png", total)
+    if baseline is not None:
+        save_bars(folder / "bars.png", {n: column[:, _CLASSES] for n, column in columns.items()})
+    text = _TEXT.format(**about, seen=config["size"] or "their own size", table=_markdown(columns))
+    (folder / "report.md").write_text(text)
+    return text
+
+
+def _plain(column: Tensor) -> dict[str, list[float] | None]:
+    """Value, lower and upper end of each figure."""
+    triples = zip(FIGURES, column.T.tolist(), strict=True)
+    return {name: None if isnan(triple[0]) else triple for name, triple in triples}
+
+
+def _markdown(columns: Mapping[str, Tensor]) -> str:
+    """One line a figure, in per cent."""
+    lines = [f"| | {' | '.join(columns)} |", "| --- |" + " ---: |" * len(columns)]
+    plain = {name: _plain(column) for name, column in columns.items()}
+    for figure in FIGURES:
+        cells = [_cell(plain[name][figure]) for name in columns]
+        lines.append(f"| {figure} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _cell(triple: list[float] | None) -> str:
+    if triple is None:
+        return "-"
+    value, low, high = (100 * share for share in triple)
+    return f"{value:.1f} ({low:.1f} to {high:.1f})"

@@ -1,0 +1,52 @@
+from pathlib import Path
+from typing import Literal, Unpack
+
+from uda_seg.datasets._classes import TRAIN_IDS
+from uda_seg.datasets._folder import Options, SegmentationFolder
+
+__all__ = ["ACDC"]
+
+
+class ACDC(SegmentationFolder):
+    """The Adverse Conditions Dataset: 4,006 real street images of 1920x1080 in bad weather.
+
+    About 1,000 of each condition, 400 for training, 100 for validation (106 at night) and 500 for
+    testing. ``torch.utils.data.ConcatDataset`` joins several.
+
+    Layout: ``root/rgb_anon/{condition}/{split}/{sequence}/{frame}_rgb_anon.png`` and
+    ``root/gt/{condition}/{split}/{sequence}/{frame}_gt_labelTrainIds.png``. ``gt`` has no
+    ``test``, so this one opens with ``labels=False`` only.
+
+    Reference: Sakaridis, Dai and Van Gool, *ACDC: The Adverse Conditions Dataset with
+    Correspondences for Semantic Driving Scene Understanding*, ICCV 2021.
+
+    Args:
+        root: the folder that holds ``rgb_anon`` and ``gt``.
+        condition: ``"fog"``, ``"night"``, ``"rain"`` or ``"snow"``.
+        split: ``"train"``, ``"val"`` or ``"test"``.
+        labels: ``False`` never opens ``gt`` and gives labels of 255 only.
+        options: ``size``, ``skip`` and ``missing``, and all errors, are those of
+            :class:`SegmentationFolder`.
+
+    Example:
+        >>> ACDC(acdc_root, "fog")[0].label.unique()
+        tensor([  0,  13, 255])
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        condition: Literal["fog", "night", "rain", "snow"],
+        split: Literal["train", "val", "test"] = "train",
+        *,
+        labels: bool = True,
+        **options: Unpack[Options],
+    ) -> None:
+        super().__init__(
+            Path(root, "rgb_anon", condition, split),
+            Path(root, "gt", condition, split) if labels else None,
+            TRAIN_IDS,
+            image_ending="_rgb_anon",
+            label_ending="_gt_labelTrainIds",
+            **options,
+        )

@@ -1,0 +1,62 @@
+from pathlib import Path
+from typing import Literal, Unpack
+
+from uda_seg.datasets._classes import IGNORE_INDEX
+from uda_seg.datasets._folder import Options, SegmentationFolder
+
+__all__ = ["CamVid"]
+
+_IDS = {
+    0: 10,  # sky
+    1: 2,  # building
+    2: 5,  # pole
+    3: 0,  # road
+    4: 1,  # pavement
+    5: 8,  # tree
+    6: 7,  # sign and traffic light
+    7: 4,  # fence and wall
+    8: 13,  # car, bus and truck
+    9: 11,  # pedestrian
+    10: 12,  # bicyclist, the rider and the bicycle
+    11: IGNORE_INDEX,
+}
+
+
+class CamVid(SegmentationFolder):
+    """CamVid, the 11-class release: 367 / 101 / 233 real street images of 480x360.
+
+    Layout: ``root/images/{split}/{name}.png`` (or ``.jpg``) and ``root/labels/{split}/{name}.png``
+    of the ids 0 to 11. They get the train ids of the nearest Cityscapes class, so a network of 19
+    classes has to merge some before it is scored on these labels: 6 into 7, 3 into 4, 14 to 16
+    into 13, 17 and 18 into 12, 9 into 1.
+
+    Reference: Brostow, Fauqueur and Cipolla, *Semantic Object Classes in Video: A High-Definition
+    Ground Truth Database*, Pattern Recognition Letters 2009; the classes are those of
+    Badrinarayanan et al., *SegNet*, TPAMI 2017.
+
+    Args:
+        root: the folder that holds ``images`` and ``labels``.
+        split: ``"train"``, ``"val"`` or ``"test"``.
+        labels: ``False`` never opens ``labels`` and gives labels of 255 only.
+        options: ``size``, ``skip`` and ``missing``, and all errors, are those of
+            :class:`SegmentationFolder`.
+
+    Example:
+        >>> CamVid(camvid_root)[0].label.unique()
+        tensor([  0,  13, 255])
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: Literal["train", "val", "test"] = "train",
+        *,
+        labels: bool = True,
+        **options: Unpack[Options],
+    ) -> None:
+        super().__init__(
+            Path(root, "images", split),
+            Path(root, "labels", split) if labels else None,
+            _IDS,
+            **options,
+        )

@@ -1,0 +1,184 @@
+"""The one reader, of which all others are layouts."""
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import TypedDict, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from uda_seg.datasets._classes import IGNORE_INDEX, TRAIN_IDS
+from uda_seg.datasets._files import Missing, pair_files, skip_list
+from uda_seg.datasets._sample import Sample, open_ids, open_image
+
+__all__ = ["Options", "SegmentationFolder"]
+
+Size = tuple[int, int]
+
+_UNKNOWN = -1
+
+
+class Options(TypedDict, total=False):
+    """What every reader takes besides its layout; see :class:`SegmentationFolder`."""
+
+    size: Size | None
+    skip: Collection[str] | Path
+    missing: Missing
+
+
+class SegmentationFolder(Dataset[Sample]):
+    """Images in one folder, their labels in another, under the same names and sub-folders.
+
+    An image is ``NAME + image_ending`` with a suffix ``.png``, ``.jpg``, ``.jpeg`` or ``.webp``,
+    its label ``NAME + label_ending + ".png"``; a name may lead through sub-folders. Samples come
+    in the order of their paths. Files and folders that begin with a dot are left alone.
+
+    A label is an 8-bit grey or palette PNG. Of a palette image the *indices* are the ids; its
+    colours mean nothing.
+
+    Args:
+        images: the folder of the images.
+        labels: the folder of the labels. ``None`` opens none and gives labels of 255 only, which
+            is what unsupervised adaptation may see of its target.
+        ids: the train id (0 to 255, of which 255 is ignored) of each id (0 to 255) in the labels;
+            ``RAW_IDS`` and ``TRAIN_IDS`` are those of Cityscapes.
+        image_ending: what the images' names end with before their suffix.
+        label_ending: what the labels' names end with before their suffix.
+        first_channel: takes labels like SYNTHIA's, too: three channels of 16 bits, of which the
+            first holds the id.
+        size: height and width to resize to, bicubic with anti-aliasing for images and nearest for
+            labels; ``None`` keeps the files' size.
+        skip: what to leave out, by the ends of the images' paths without their suffix, such as
+            ``"00001"`` or ``"ulm/ulm_000000_000019_leftImg8bit"``; or the ``Path`` of a report of
+            ``examples/check_data.py``, which lists them under ``"skip"``. :attr:`skipped` tells
+            which were found.
+        missing: what becomes of an image without a label: ``"raise"``, or ``"skip"`` it.
+
+    Attributes:
+        images: the images' paths.
+        labels: the labels' paths, or ``None``.
+        ids: as given.
+        skipped: why an image was left out, by its path: ``"listed"`` or ``"no label"``.
+        unpaired: paths of labels without an image.
+
+    Raises:
+        FileNotFoundError: if a folder is missing or has nothing to read, or an image has no label.
+        OSError: if a link leads back to where it is; on access, if a file cannot be read or has
+            more pixels than ``PIL.Image.MAX_IMAGE_PIXELS``. The file is named, as in the next.
+        ValueError: for unusable arguments or two images of one name; on access, if an image and
+            its label differ in size, or a label has unknown ids or is of another kind.
+
+    Example:
+        >>> from uda_seg.datasets import RAW_IDS
+        >>> roads = {raw_id: int(raw_id == 7) for raw_id in RAW_IDS}
+        >>> folder = SegmentationFolder(gta5_root / "images", gta5_root / "labels", roads)
+        >>> folder, folder[0].label.unique()
+        (SegmentationFolder: 1 samples, 0 skipped, tensor([0, 1]))
+        >>> folder.read_label(0).equal(folder[0].label)  # without decoding the image
+        True
+    """
+
+    def __init__(
+        self,
+        images: str | Path,
+        labels: str | Path | None,
+        ids: Mapping[int, int] = TRAIN_IDS,
+        *,
+        image_ending: str = "",
+        label_ending: str = "",
+        first_channel: bool = False,
+        size: Size | None = None,
+        skip: Collection[str] | Path = (),
+        missing: Missing = "raise",
+    ) -> None:
+        if missing not in get_args(Missing):
+            raise ValueError(f"expected missing out of {get_args(Missing)}, got {missing!r}")
+        if size is not None and (len(size) != 2 or min(size) < 1):
+            raise ValueError(f"expected a size of two positive numbers or None, got {size}")
+        self.ids = dict(ids)
+        self._table = _table(ids)
+        self.size = size
+        self._first_channel = first_channel
+        self.images, self.labels, self.skipped, self.unpaired = pair_files(
+            Path(images),
+            None if labels is None else Path(labels),
+            image_ending=image_ending,
+            label_ending=label_ending,
+            skip=skip_list(skip),
+            missing=missing,
+        )
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}: {len(self)} samples, {len(self.skipped)} skipped"
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Sample:
+        path = self.images[index]
+        image = open_image(path)
+        if self.labels is None:
+            pixels = self._pixels(image)
+            nothing = torch.full(pixels.shape[1:], IGNORE_INDEX, dtype=torch.int64)
+            return Sample(pixels, nothing, path.stem)
+        label_path = self.labels[index]
+        ids = open_ids(label_path, first_channel=self._first_channel)
+        if ids.size != image.size:
+            raise ValueError(
+                f"expected an image and a label of one size, got {image.size} in {path} and "
+                f"{ids.size} in {label_path} (width, height); skip the pair"
+            )
+        return Sample(self._pixels(image), self._train_ids(ids, label_path), path.stem)
+
+    def read_image(self, index: int) -> Tensor:
+        """``(3, H, W)`` uint8 RGB, without opening the label."""
+        return self._pixels(open_image(self.images[index]))
+
+    def read_label(self, index: int) -> Tensor:
+        """``(H, W)`` int64 train ids, without opening the image."""
+        path = self._label_path(index)
+        return self._train_ids(open_ids(path, first_channel=self._first_channel), path)
+
+    def read_ids(self, index: int) -> Tensor:
+        """``(H, W)`` uint8 ids as the label file holds them, known or not."""
+        ids = open_ids(self._label_path(index), first_channel=self._first_channel)
+        return torch.from_numpy(self._indices(ids))
+
+    def _label_path(self, index: int) -> Path:
+        if self.labels is None:
+            raise ValueError("expected a data set with labels, but this one was opened without")
+        return self.labels[index]
+
+    def _pixels(self, image: Image.Image) -> Tensor:
+        if self.size is not None:
+            image = image.resize(self.size[::-1], Image.Resampling.BICUBIC)
+        return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+
+    def _indices(self, ids: Image.Image) -> NDArray[np.uint8]:
+        if self.size is not None:
+            ids = ids.resize(self.size[::-1], Image.Resampling.NEAREST)
+        return np.array(ids)
+
+    def _train_ids(self, ids: Image.Image, path: Path) -> Tensor:
+        indices = self._indices(ids)
+        train_ids = self._table.take(indices)
+        if train_ids.min() == _UNKNOWN:
+            raise ValueError(
+                f"expected label ids in {sorted(self.ids)}, got "
+                f"{np.unique(indices[train_ids == _UNKNOWN]).tolist()} in {path}; map them, or see "
+                "whether the file holds ids of another kind"
+            )
+        return torch.from_numpy(train_ids)
+
+
+def _table(ids: Mapping[int, int]) -> NDArray[np.int64]:
+    table = np.full(256, _UNKNOWN)
+    for label_id, train_id in ids.items():
+        if not (0 <= label_id <= 255 and 0 <= train_id <= 255):
+            raise ValueError(f"expected ids to map 0..255 to 0..255, got {label_id} to {train_id}")
+        table[label_id] = train_id
+    return table

@@ -1,0 +1,48 @@
+from pathlib import Path
+from typing import Literal, Unpack
+
+from uda_seg.datasets._classes import TRAIN_IDS
+from uda_seg.datasets._folder import Options, SegmentationFolder
+
+__all__ = ["IDD"]
+
+
+class IDD(SegmentationFolder):
+    """The India Driving Dataset: 10,004 real street images, most of them of 1920x1080.
+
+    Layout: ``root/leftImg8bit/{split}/{drive}/{frame}_leftImg8bit.png`` (``.jpg`` in its second
+    part) and ``root/gtFine/{split}/{drive}/{frame}_gtFine_labelcsTrainIds.png``. The package has
+    polygons only; these PNGs of Cityscapes train ids are written by AutoNUE's public code,
+    ``python preperation/createLabels.py --datadir ROOT --id-type csTrainId``.
+
+    Reference: Varma et al., *IDD: A Dataset for Exploring Problems of Autonomous Navigation in
+    Unconstrained Environments*, WACV 2019.
+
+    Args:
+        root: the folder that holds ``leftImg8bit`` and ``gtFine``.
+        split: ``"train"``, ``"val"`` or ``"test"``.
+        labels: ``False`` never opens ``gtFine`` and gives labels of 255 only.
+        options: ``size``, ``skip`` and ``missing``, and all errors, are those of
+            :class:`SegmentationFolder`.
+
+    Example:
+        >>> IDD(idd_root)[0].label.unique()
+        tensor([  0,  13, 255])
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: Literal["train", "val", "test"] = "train",
+        *,
+        labels: bool = True,
+        **options: Unpack[Options],
+    ) -> None:
+        super().__init__(
+            Path(root, "leftImg8bit", split),
+            Path(root, "gtFine", split) if labels else None,
+            TRAIN_IDS,
+            image_ending="_leftImg8bit",
+            label_ending="_gtFine_labelcsTrainIds",
+            **options,
+        )

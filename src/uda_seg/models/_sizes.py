@@ -1,0 +1,75 @@
+"""The image sizes that a backbone takes: found by trying them, so that no name decides."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["ImageSizes", "crop_features", "find_image_sizes", "fit_images"]
+
+Size = tuple[int, int]
+
+
+class ImageSizes(NamedTuple):
+    """Heights and widths that are multiples of ``step``, or ``step`` itself and no other."""
+
+    step: Size = (1, 1)
+    fixed: bool = False
+
+
+def find_image_sizes(backbone: nn.Module, in_channels: int, own: Iterable[Size]) -> ImageSizes:
+    """Try sizes on a backbone that lives on the meta device, where it computes shapes alone.
+
+    Args:
+        backbone: a timm feature extractor on the meta device, in evaluation mode.
+        in_channels: channels of the images.
+        own: sizes that the backbone was made for, to fall back on.
+
+    Raises:
+        ValueError: if the backbone runs on none of them.
+    """
+    own = dict.fromkeys(own)
+    # 97 and 289 are odd and stay odd, halved five times and rounded up.
+    trials = {ImageSizes(): (97, 289), ImageSizes((32, 32)): (96, 288)}
+    trials |= {ImageSizes((h, w)): (2 * h, 3 * w) for h, w in own}
+    trials |= {ImageSizes(size, fixed=True): size for size in own}
+    failure: Exception | None = None
+    for sizes, (height, width) in trials.items():
+        try:
+            backbone(torch.empty(1, in_channels, height, width, device="meta"))
+        except Exception as error:
+            failure = error
+        else:
+            return sizes
+    raise ValueError(
+        f"expected a backbone that runs on images of {in_channels} channels, got one that fails at "
+        f"every size tried ({', '.join(f'{h}x{w}' for h, w in trials.values())}): {failure}"
+    ) from failure
+
+
+def fit_images(images: Tensor, sizes: ImageSizes) -> Tensor:
+    """Pad images with zeros, below and on the right, up to the next size that the backbone takes.
+
+    Raises:
+        ValueError: if the backbone takes a single size, and the images have another.
+    """
+    height, width = images.shape[-2:]
+    step_height, step_width = sizes.step
+    if not sizes.fixed:
+        below, right = -height % step_height, -width % step_width
+        return images if sizes.step == (1, 1) else F.pad(images, (0, right, 0, below))
+    if (height, width) != sizes.step:
+        raise ValueError(
+            f"expected images of {step_height}x{step_width} pixels, the one size that this "
+            f"backbone takes, got {height}x{width}; most backbones are built for another size by "
+            "backbone_kwargs={'img_size': (H, W)}, and some for all by {'strict_img_size': False}"
+        )
+    return images
+
+
+def crop_features(features: Tensor, images: Tensor, stride: int) -> Tensor:
+    """Cut off what padding added to features of a stride."""
+    height, width = images.shape[-2:]
+    return features[..., : -(-height // stride), : -(-width // stride)]

@@ -1,0 +1,92 @@
+from collections.abc import Iterable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = ["mean_prediction", "pseudo_label"]
+
+
+def mean_prediction(logits: Iterable[Tensor], *, size: tuple[int, int] | None = None) -> Tensor:
+    """The mean probabilities of several networks, or of one network under several betas of FDA.
+
+    This is the prediction of multi-band transfer: networks trained with betas 0.01, 0.05 and 0.09
+    err differently, their mean errs less. The logits are taken one by one, so that a generator
+    holds one network's output at a time.
+
+    Reference: Yang and Soatto, *FDA: Fourier Domain Adaptation for Semantic Segmentation*,
+    CVPR 2020, section 3.3.
+
+    Args:
+        logits: at least one tensor ``(B, K, H, W)``, all of one shape; best at low resolution.
+        size: height and width to which the mean is resized, bilinear; none by default.
+
+    Returns:
+        ``(B, K, H, W)``, or ``(B, K, *size)``, probabilities in float32 (float64 for float64).
+
+    Raises:
+        ValueError: if there are no logits, or their shapes differ.
+
+    Example:
+        >>> import torch
+        >>> networks = [torch.nn.Conv2d(3, 19, 1) for _ in range(3)]
+        >>> images = torch.rand(2, 3, 32, 64)
+        >>> mean = mean_prediction((network(images) for network in networks), size=(64, 128))
+        >>> mean.shape, bool(torch.isclose(mean.sum(dim=1), torch.tensor(1.0)).all())
+        (torch.Size([2, 19, 64, 128]), True)
+    """
+    total, count = None, 0
+    for each in logits:
+        if each.ndim != 4 or (total is not None and each.shape != total.shape):
+            raise ValueError(
+                "expected logits of one shape (B, K, H, W), got "
+                f"{tuple(each.shape)}" + ("" if total is None else f" after {tuple(total.shape)}")
+            )
+        probabilities = each.to(torch.promote_types(each.dtype, torch.float32)).softmax(dim=1)
+        total = probabilities if total is None else total + probabilities
+        count += 1
+    if total is None:
+        raise ValueError("expected logits of at least one network, got none")
+    mean = total / count
+    if size is None:
+        return mean
+    return F.interpolate(mean, size=size, mode="bilinear", align_corners=False)
+
+
+def pseudo_label(
+    probabilities: Tensor, threshold: float | Tensor = 0.0, *, ignore_index: int = 255
+) -> Tensor:
+    """The most probable class where it is probable enough, and ``ignore_index`` elsewhere.
+
+    Args:
+        probabilities: ``(B, K, H, W)`` class probabilities in [0, 1].
+        threshold: the least probability that counts, in [0, 1]; one for all classes, or ``(K,)``
+            for each, as :class:`ClassThresholds` gives them.
+        ignore_index: the id of pixels that are not sure enough.
+
+    Returns:
+        ``(B, H, W)`` int64 class ids.
+
+    Raises:
+        ValueError: if the probabilities have another shape, or the thresholds are neither one nor
+            one a class.
+
+    Example:
+        >>> import torch
+        >>> probabilities = torch.tensor([[0.9, 0.6, 0.3], [0.1, 0.4, 0.7]]).reshape(1, 2, 1, 3)
+        >>> pseudo_label(probabilities, torch.tensor([0.8, 0.5]))
+        tensor([[[  0, 255,   1]]])
+    """
+    if probabilities.ndim != 4:
+        raise ValueError(
+            f"expected probabilities of shape (B, K, H, W), got {tuple(probabilities.shape)}"
+        )
+    confidence, label = probabilities.max(dim=1)
+    if isinstance(threshold, Tensor) and threshold.ndim > 0:
+        if threshold.shape != probabilities.shape[1:2]:
+            raise ValueError(
+                f"expected one threshold or {probabilities.shape[1]}, one a class, got shape "
+                f"{tuple(threshold.shape)}"
+            )
+        threshold = threshold.to(label.device)[label]
+    return label.masked_fill(confidence < threshold, ignore_index)

@@ -1,0 +1,192 @@
+"""Which files make a data set: order, pairs, links, and what is left out."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from uda_seg.datasets import _files
+from uda_seg.datasets._files import pair_files, skip_list
+
+
+def touch(root, *names):
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+
+
+def pair(root, **options):
+    settings = {"image_ending": "", "label_ending": "", "skip": (), "missing": "raise", **options}
+    return pair_files(root / "images", root / "labels", **settings)
+
+
+def names(paths, root):
+    return [path.relative_to(root).as_posix() for path in paths]
+
+
+class Backwards:
+    """A file system that lists its files the other way round."""
+
+    def __init__(self, scan):
+        self.scan = scan
+
+    def __enter__(self):
+        return sorted(self.scan.__enter__(), key=lambda entry: entry.name, reverse=True)
+
+    def __exit__(self, *error):
+        return self.scan.__exit__(*error)
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_the_order_is_that_of_the_paths_whatever_the_file_system_says(
+    tmp_path, monkeypatch, backwards
+):
+    ordered = ["a/10", "a/9", "a-b/1", "b.c", "b", "ä/1", "東/1"]  # "b.c.png" < "b.png"
+    for name in ordered[::-1]:
+        touch(tmp_path, f"images/{name}.png", f"labels/{name}.png")
+    if backwards:
+        scandir = os.scandir
+        monkeypatch.setattr(_files.os, "scandir", lambda folder: Backwards(scandir(folder)))
+    images, labels, _, unpaired = pair(tmp_path)
+    assert names(images, tmp_path / "images") == [f"{name}.png" for name in ordered]
+    assert names(labels, tmp_path / "labels") == [f"{name}.png" for name in ordered]
+    assert unpaired == []
+
+
+def test_endings_lead_from_an_image_to_its_label(tmp_path):
+    touch(tmp_path, "images/u/a.v2_rgb.JPG", "images/u/a.v2_depth.png", "images/u/a_rgb.txt")
+    touch(tmp_path, "labels/u/a.v2_ids.png", "labels/u/a.v2_colour.png")
+    images, labels, *_ = pair(tmp_path, image_ending="_rgb", label_ending="_ids")
+    assert names(images, tmp_path) == ["images/u/a.v2_rgb.JPG"]
+    assert names(labels, tmp_path) == ["labels/u/a.v2_ids.png"]
+
+
+def test_hidden_files_and_folders_are_left_alone(tmp_path):
+    touch(tmp_path, "images/a.png", "images/._a.png", "images/.a.png.x1/b.png", "labels/a.png")
+    images, _, skipped, _ = pair(tmp_path)
+    assert names(images, tmp_path) == ["images/a.png"]
+    assert skipped == {}
+
+
+def test_links_are_followed(tmp_path):
+    touch(tmp_path, "disk/u/a.png", "images/b.png", "labels/b.png", "labels/v/u/a.png")
+    (tmp_path / "images" / "v").symlink_to(tmp_path / "disk")
+    (tmp_path / "images" / "c.png").symlink_to(tmp_path / "disk" / "u" / "a.png")
+    (tmp_path / "labels" / "c.png").symlink_to("b.png")
+    images, *_ = pair(tmp_path)
+    assert names(images, tmp_path) == ["images/b.png", "images/c.png", "images/v/u/a.png"]
+
+
+def test_a_loop_of_links_is_named_instead_of_walked(tmp_path):
+    touch(tmp_path, "images/u/a.png", "labels/u/a.png")
+    (tmp_path / "images" / "u" / "again").symlink_to(tmp_path / "images")
+    with pytest.raises(OSError, match=r"leads back to .*remove the link") as error:
+        pair(tmp_path)
+    assert str(tmp_path / "images" / "u" / "again") in str(error.value)
+
+
+def test_a_loop_over_two_links_is_named_too(tmp_path):
+    touch(tmp_path, "images/a.png", "other/b.png")
+    (tmp_path / "images" / "there").symlink_to(tmp_path / "other")
+    (tmp_path / "other" / "back").symlink_to(tmp_path / "images")
+    with pytest.raises(OSError, match="images/there/back leads back"):
+        pair(tmp_path)
+
+
+def test_a_file_that_links_to_itself_is_named(tmp_path):
+    touch(tmp_path, "images/a.png", "labels/a.png")
+    (tmp_path / "images" / "b.png").symlink_to("b.png")
+    with pytest.raises(OSError, match=r"images/b\.png"):
+        pair(tmp_path)
+
+
+@pytest.mark.parametrize("folder", ["images", "labels"])
+def test_a_missing_folder_is_named(tmp_path, folder):
+    touch(tmp_path, "images/a.png" if folder == "labels" else "labels/a.png")
+    with pytest.raises(FileNotFoundError, match=f"/{folder}, which does not exist"):
+        pair(tmp_path)
+
+
+def test_a_folder_without_images_is_named_with_what_is_looked_for(tmp_path):
+    touch(tmp_path, "images/u/a_rgb.txt", "images/a.png", "labels/a.png")
+    with pytest.raises(FileNotFoundError, match=r"\*_rgb \(\.png, .*/images, found none"):
+        pair(tmp_path, image_ending="_rgb")
+
+
+def test_images_without_a_label_are_counted_and_named(tmp_path):
+    touch(tmp_path, *(f"images/{name}.png" for name in "abcde"), "labels/c.png")
+    with pytest.raises(
+        FileNotFoundError, match=r"4 images have none: .*, \.\.\.; missing='skip'"
+    ) as e:
+        pair(tmp_path)
+    named = [str(tmp_path / "images" / f"{name}.png") in str(e.value) for name in "abcde"]
+    assert named == [True, True, False, True, False]
+
+
+def test_images_without_a_label_are_skipped_on_demand_and_labels_without_an_image_listed(tmp_path):
+    touch(tmp_path, "images/a.png", "images/b.png", "labels/b.png", "labels/c.png")
+    images, labels, skipped, unpaired = pair(tmp_path, missing="skip")
+    assert names(images, tmp_path) == ["images/b.png"]
+    assert names(labels, tmp_path) == ["labels/b.png"]
+    assert skipped == {tmp_path / "images" / "a.png": "no label"}
+    assert names(unpaired, tmp_path) == ["labels/c.png"]
+
+
+def test_nothing_left_to_read_is_an_error(tmp_path):
+    touch(tmp_path, "images/a.png", "images/b.png", "labels/c.png")
+    with pytest.raises(FileNotFoundError, match="all 2 are skipped"):
+        pair(tmp_path, missing="skip", skip={"a"})
+
+
+def test_two_images_of_one_name_are_refused(tmp_path):
+    touch(tmp_path, "images/a.jpg", "images/a.png", "labels/a.png")
+    with pytest.raises(ValueError, match=r"a\.jpg and .*a\.png; keep one"):
+        pair(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("entry", "skips"),
+    [
+        ("a", ["u/a", "v/a"]),
+        ("u/a", ["u/a"]),
+        ("images/v/a", ["v/a"]),
+        ("/a", []),
+        ("v", []),
+        ("images/v", []),
+        ("", []),
+    ],
+)
+def test_an_entry_of_the_list_is_an_end_of_a_path(tmp_path, entry, skips):
+    touch(
+        tmp_path,
+        *(f"{kind}/{name}.png" for kind in ("images", "labels") for name in ("u/a", "v/a", "w/ba")),
+    )
+    _, _, skipped, unpaired = pair(tmp_path, skip={entry})
+    assert names(skipped, tmp_path / "images") == [f"{name}.png" for name in skips]
+    assert set(skipped.values()) <= {"listed"}
+    assert unpaired == []  # a skipped image still is its label's image
+
+
+def test_a_listed_image_needs_no_label(tmp_path):
+    touch(tmp_path, "images/a.png", "images/b.png", "labels/a.png")
+    assert len(pair(tmp_path, skip={"b"}).images) == 1
+
+
+def test_a_report_is_a_list_on_disk(tmp_path):
+    report = tmp_path / "report.json"
+    report.write_text(json.dumps({"skip": ["u/ä"]}), encoding="utf-8")
+    assert skip_list(report) == skip_list(["u/ä"]) == {"u/ä"}
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"skip": 3}', "\xff"])
+def test_a_file_that_is_no_report_is_named(tmp_path, content):
+    report = tmp_path / "report.json"
+    report.write_bytes(content.encode("latin-1"))
+    with pytest.raises(ValueError, match=r"expected .*report\.json to be a JSON report"):
+        skip_list(report)
+
+
+def test_a_missing_report_is_named():
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        skip_list(Path("nowhere/report.json"))

@@ -1,0 +1,50 @@
+"""Every pixel of the maps has the colour that it should."""
+
+import numpy as np
+import torch
+from PIL import Image
+
+from comparison import colorize, entropy_map, error_map, save_inspection
+from evaluation import COLORS
+from uda_seg.datasets import Sample
+from uda_seg.models import BiSeNet
+
+VERMILION = [213, 94, 0]
+
+
+def test_ids_get_the_colours_of_cityscapes_and_ignored_ones_black():
+    painted = colorize(torch.tensor([[0, 13, 255]]))
+    assert painted.tolist() == [[list(COLORS[0]), list(COLORS[13]), [0, 0, 0]]]
+
+
+def test_wrong_pixels_are_vermilion_right_ones_grey_and_ignored_ones_black():
+    label = torch.tensor([[3, 3, 255, 255]])
+    image = torch.tensor([30, 60, 90], dtype=torch.uint8).reshape(3, 1, 1).expand(3, 1, 4)
+    painted = error_map(torch.tensor([[3, 4, 3, 255 % 19]]), label, image)
+    assert painted.tolist() == [[[158, 158, 158], VERMILION, [0, 0, 0], [0, 0, 0]]]
+
+
+def test_entropy_runs_from_sure_to_torn():
+    sure, half, torn = torch.zeros(4), torch.zeros(4), torch.zeros(4)
+    sure[0] = 50
+    half[:2] = 50  # two classes out of four: half of the largest entropy
+    painted = entropy_map(torch.stack([sure, half, torn], dim=1)[:, None])
+    cividis_ends = [[0, 34, 78], [254, 232, 56]]  # rounded; matplotlib rounds down
+    np.testing.assert_allclose(painted[0, [0, 2]], cividis_ends, rtol=0, atol=1)
+    brightness = painted[0].sum(-1, dtype=np.int64)
+    assert brightness[0] < brightness[1] < brightness[2]
+
+
+def test_the_inspection_has_a_line_a_sample_and_the_legend(tmp_path):
+    torch.manual_seed(0)
+    network = BiSeNet(19, "test_resnet", pretrained_backbone=False)
+    image = torch.randint(256, (3, 40, 64), dtype=torch.uint8)
+    samples = [Sample(image, torch.randint(19, (40, 64)), str(place)) for place in range(3)]
+    heights = []
+    for count in (1, 3):
+        save_inspection(tmp_path / "picture.png", samples[:count], network, size=None)
+        with Image.open(tmp_path / "picture.png") as picture:
+            colors = {tuple(color) for color in np.asarray(picture.convert("RGB")).reshape(-1, 3)}
+            heights.append(picture.height)
+    assert {tuple(VERMILION), *COLORS} <= colors
+    assert heights[1] > 2 * heights[0]

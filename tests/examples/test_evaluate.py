@@ -1,0 +1,208 @@
+"""The whole evaluation, against the official one on the files that it writes."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from cityscapesscripts.evaluation import (
+    evalPixelLevelSemanticLabeling as official,  # noqa: N813 (a module, named by others)
+)
+from PIL import Image
+from safetensors.torch import save_file
+
+import evaluate
+from evaluate import Config, load_network, main
+from evaluation import predict
+from oracles.street_files import some_ids, some_image, write_cityscapes, write_gta5
+from uda_seg.datasets import GTA5
+from uda_seg.metrics import confusion_matrix
+from uda_seg.models import BiSeNet
+
+NAMES = [
+    f"{city}_{place:06d}_000019" for place, city in enumerate(["ulm", "bonn", "ulm", "jena", "ulm"])
+]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    root = tmp_path_factory.mktemp("cityscapes")
+    rng = np.random.default_rng(0)
+    for name in NAMES:
+        image = rng.integers(256, size=(48, 96, 3), dtype=np.uint8)
+        ids = rng.integers(34, size=(48, 96), dtype=np.uint8)
+        write_cityscapes(root, name, split="val", image=image, ids=ids)
+        write_cityscapes(root, name, split="test", image=image, ids=ids)
+    return root
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("network")
+    BiSeNet(19, "test_resnet", pretrained_backbone=False).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture
+def config(network, root, tmp_path):
+    return Config(network, root, output=tmp_path / "out", batch_size=2, workers=0, pictures=0)
+
+
+def matrices(config):
+    return torch.load(config.output / "matrices.pt", weights_only=True)
+
+
+def equal(first, second):
+    return list(first) == list(second) and all(torch.equal(first[n], second[n]) for n in first)
+
+
+def test_equals_the_official_evaluation_of_the_written_submission_to_the_bit(
+    config, root, tmp_path, monkeypatch, capsys
+):
+    main(replace(config, submission=True))
+    monkeypatch.setattr(official.args, "evalInstLevelScore", False)  # needs instance files
+    monkeypatch.setattr(official.args, "quiet", True)
+    monkeypatch.setattr(official.args, "exportFile", str(tmp_path / "official" / "result.json"))
+    monkeypatch.setattr(official.args, "predictionPath", str(config.output / "submission"))
+    monkeypatch.setattr(official.args, "predictionWalk", None)
+    truth = sorted(map(str, root.glob("gtFine/val/*/*_labelIds.png")))
+    found = [official.getPrediction(official.args, path) for path in truth]
+    expected = official.evaluateImgLists(found, truth, official.args)
+
+    score = json.loads((config.output / "evaluation.json").read_text())["score"]
+    for name, share in expected["classScores"].items():
+        if name in score:
+            assert score[name] is None if np.isnan(share) else score[name][0] == share
+    for name, share in expected["categoryScores"].items():
+        if name != "void":
+            assert score[f"category {name}"][0] == share
+    assert score["pixel accuracy"][0] == share_of_right_pixels(truth, found)
+    # Means may add the same numbers in another order.
+    assert score["mIoU"][0] == pytest.approx(expected["averageScoreClasses"], rel=1e-14)
+    assert score["category mIoU"][0] == pytest.approx(expected["averageScoreCategories"], rel=1e-14)
+    assert f"{100 * score['mIoU'][0]:.1f}" in capsys.readouterr().out
+
+
+def share_of_right_pixels(truth, prediction):
+    true, predicted = (
+        np.stack([Image.open(file) for file in files]) for files in (truth, prediction)
+    )
+    counted = np.isin(true, evaluate._RAW_IDS)
+    return (counted & (true == predicted)).sum() / counted.sum()
+
+
+def test_two_processes_count_every_image_once(config, tmp_path):
+    main(config)
+    both = replace(config, output=tmp_path / "both")
+    command = [sys.executable, evaluate.__file__, config.network, str(config.root)]
+    options = ["--processes", "2", "--workers", "0", "--output", str(both.output), "--colors"]
+    path = os.pathsep.join([*sys.path, str(Path(evaluate.__file__).parent)])
+    environment = {**os.environ, "PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run([*command, *options], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert equal(matrices(config), matrices(both))
+    assert sorted(file.stem for file in (both.output / "colors").iterdir()) == sorted(NAMES)
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_images_of_many_sizes_are_scored_at_the_size_of_their_labels(config, tmp_path, network):
+    sizes = [(40, 64), (40, 64), (64, 48), (36, 100)]
+    for place, size in enumerate(sizes, start=1):
+        write_gta5(tmp_path / "gta5", f"{place:05d}", image=some_image(size), ids=some_ids(size))
+    config = replace(config, data="gta5", root=tmp_path / "gta5", batch_size=4, size=(64, 96))
+    main(config)
+    found, model = matrices(config), BiSeNet.from_pretrained(network)
+    for image, label, name in GTA5(tmp_path / "gta5"):
+        ids = predict(model, image[None], size=(64, 96), label_size=label.shape)[0]
+        assert torch.equal(found[name], confusion_matrix(ids, label, 19))
+
+
+def test_a_baseline_gives_gains_and_bars(config, tmp_path):
+    main(config)
+    main(replace(config, baseline=config.output, output=tmp_path / "again", pictures=2))
+    results = json.loads((tmp_path / "again" / "evaluation.json").read_text())
+    assert results["baseline"]["mIoU"][0] == results["score"]["mIoU"][0]
+    assert set(map(tuple, filter(None, results["gain"].values()))) == {(0, 0, 0)}
+    for name in ("bars", "confusion", "pictures"):
+        with Image.open(tmp_path / "again" / f"{name}.png") as picture:
+            assert min(picture.size) > 300
+
+
+def test_the_test_split_gets_a_submission_and_no_score(config):
+    with pytest.raises(ValueError, match="expected --submission"):
+        replace(config, split="test")
+    main(replace(config, split="test", submission=True))
+    assert [path.name for path in config.output.iterdir()] == ["submission"]
+    files = sorted(path.name for path in (config.output / "submission").iterdir())
+    assert files == sorted(f"{name}.png" for name in NAMES)
+    with Image.open(config.output / "submission" / files[0]) as image:
+        assert (image.mode, image.size) == ("L", (96, 48))
+
+
+def test_a_file_of_weights_is_as_good_as_a_folder(network, tmp_path):
+    state = BiSeNet.from_pretrained(network).state_dict()
+    save_file(state, tmp_path / "weights.safetensors")
+    torch.save(state, tmp_path / "weights.pt")
+    for file in ("weights.safetensors", "weights.pt"):
+        loaded = load_network(str(tmp_path / file), "test_resnet").state_dict()
+        assert equal(loaded, state)
+        with pytest.raises(ValueError, match="expected --backbone"):
+            load_network(str(tmp_path / file), None)
+
+
+def test_a_network_of_other_classes_is_refused(tmp_path):
+    BiSeNet(11, "test_resnet", pretrained_backbone=False).save_pretrained(tmp_path / "eleven")
+    with pytest.raises(ValueError, match="network of 19 classes, got 11"):
+        load_network(str(tmp_path / "eleven"), None)
+
+
+def test_a_network_that_is_not_there_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(ValueError, match="typo") as error:  # of the hub's client
+        load_network(str(tmp_path / "typo"), None)
+    assert f"hub name: {tmp_path / 'typo'}" in error.value.__notes__[0]
+
+
+def test_only_an_evaluation_is_replaced_and_only_by_a_whole_one(config, root):
+    config.output.mkdir()
+    (config.output / "results.json").write_text("of a training run")
+    with pytest.raises(FileExistsError, match=r"choose another --output"):
+        replace(config, seed=1)
+    (config.output / "results.json").rename(config.output / "evaluation.json")
+    config = replace(config, seed=1)
+    with pytest.raises(ValueError, match="expected images of different names"):
+        main(replace(config, root=twice_the_same_name(root, config.output.parent)))
+    assert (config.output / "evaluation.json").read_text() == "of a training run"
+    main(config)
+    assert json.loads((config.output / "evaluation.json").read_text())["about"]["seed"] == 1
+    assert not list(config.output.parent.glob(".*"))
+
+
+def twice_the_same_name(root, folder):
+    for city in ("ulm", "bonn"):
+        for kind, ending in (("leftImg8bit", "leftImg8bit"), ("gtFine", "gtFine_labelIds")):
+            source = root / kind / "val" / "ulm" / f"{NAMES[0]}_{ending}.png"
+            target = folder / "twice" / kind / "val" / city / source.name
+            target.parent.mkdir(parents=True)
+            target.write_bytes(source.read_bytes())
+    return folder / "twice"
+
+
+def test_labels_without_a_class_are_refused(config, tmp_path):
+    for name in NAMES[:2]:
+        write_cityscapes(
+            tmp_path,
+            name,
+            split="val",
+            image=some_image((40, 64)),
+            ids=np.zeros((40, 64), np.uint8),
+        )
+    with pytest.raises(ValueError, match="expected a labelled pixel"):
+        main(replace(config, root=tmp_path))
+    assert not config.output.exists()

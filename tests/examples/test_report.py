@@ -1,0 +1,82 @@
+"""What an evaluation tells about its matrices."""
+
+import json
+
+import pytest
+import torch
+
+from oracles.iou import segmentation
+from protocol import FIGURES, figures
+from report import compare, load_matrices, write_report
+from uda_seg.metrics import bootstrap_interval, confusion_matrix
+
+CONFIG = {"network": "net", "data": "gta5", "split": "val", "seed": 3, "size": None}
+
+
+def some_matrices(classes=19, seed=0):
+    """Of six images; of fewer classes the last do not occur."""
+    matrices = {}
+    for place in range(6):
+        predictions, target = segmentation(classes, 200, seed=10 * seed + place)
+        matrices[f"image {place}"] = confusion_matrix(predictions, target, 19)
+    return matrices
+
+
+def test_the_score_is_that_of_the_sum_within_its_interval():
+    matrices = some_matrices()
+    stack = torch.stack(list(matrices.values()))
+    torch.manual_seed(0)
+    low, high = bootstrap_interval(stack, figures)
+    torch.manual_seed(0)
+    score = compare(matrices)["score"]
+    assert torch.equal(score, torch.stack([figures(stack.sum(0)), low, high]))
+
+
+def test_the_gain_is_the_score_less_the_baseline():
+    first, second = some_matrices(seed=1), some_matrices(seed=2)
+    shuffled = dict(reversed(second.items()))
+    found = compare(first, shuffled)
+    assert list(found) == ["score", "baseline", "gain"]
+    assert torch.equal(found["score"][0], compare(first)["score"][0])
+    assert torch.equal(found["baseline"][0], compare(second)["score"][0])
+    assert torch.equal(found["gain"][0], found["score"][0] - found["baseline"][0])
+    # Image by image: the network has no gain over itself, whatever the draw.
+    assert not compare(first, dict(reversed(first.items())))["gain"].any()
+
+
+def test_a_baseline_of_other_images_is_refused():
+    matrices = some_matrices()
+    other = {**matrices, "image 7": matrices["image 1"]}
+    del other["image 1"]
+    with pytest.raises(ValueError, match="same 6 images, got 6 of which 5 are the same"):
+        compare(matrices, other)
+
+
+def test_images_without_a_labelled_pixel_are_refused():
+    with pytest.raises(ValueError, match="expected a labelled pixel"):
+        compare({"image": torch.zeros(19, 19, dtype=torch.int64)})
+
+
+def test_the_files_say_the_same(tmp_path):
+    matrices = some_matrices(classes=17)
+    text = write_report(tmp_path, CONFIG, matrices)
+    assert (tmp_path / "report.md").read_text() == text
+    results = json.loads((tmp_path / "evaluation.json").read_text())
+    assert results["about"]["seed"] == 3
+    assert results["score"]["bicycle"] is None
+    torch.manual_seed(3)
+    for name, triple in zip(FIGURES, compare(matrices)["score"].T.tolist(), strict=True):
+        value, low, high = (100 * share for share in triple)
+        if results["score"][name] is None:
+            assert f"| {name} | - |" in text
+        else:
+            assert results["score"][name] == triple
+            assert f"| {name} | {value:.1f} ({low:.1f} to {high:.1f}) |" in text
+    loaded = load_matrices(tmp_path)
+    assert all(torch.equal(loaded[name], matrix) for name, matrix in matrices.items())
+    assert torch.tensor(results["confusion matrix"]).equal(sum(matrices.values()))
+
+
+def test_what_is_no_evaluation_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"evaluate.py, found no .*matrices.pt"):
+        load_matrices(tmp_path)
