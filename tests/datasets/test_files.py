@@ -168,9 +168,11 @@ def test_an_entry_of_the_list_is_an_end_of_a_path(tmp_path, entry, skips):
     assert unpaired == []  # a skipped image still is its label's image
 
 
-def test_a_listed_image_needs_no_label(tmp_path):
+def test_a_listed_image_needs_no_label_and_all_others_still_do(tmp_path):
     touch(tmp_path, "images/a.png", "images/b.png", "labels/a.png")
     assert len(pair(tmp_path, skip={"b"}).images) == 1
+    with pytest.raises(FileNotFoundError, match="1 images have none"):
+        pair(tmp_path, skip={"a"})
 
 
 def test_a_report_is_a_list_on_disk(tmp_path):

@@ -10,8 +10,7 @@ __all__ = ["ACDC"]
 class ACDC(SegmentationFolder):
     """The Adverse Conditions Dataset: 4,006 real street images of 1920x1080 in bad weather.
 
-    About 1,000 of each condition, 400 for training, 100 for validation (106 at night) and 500 for
-    testing. ``torch.utils.data.ConcatDataset`` joins several.
+    About 1,000 of each condition; ``torch.utils.data.ConcatDataset`` joins several.
 
     Layout: ``root/rgb_anon/{condition}/{split}/{sequence}/{frame}_rgb_anon.png`` and
     ``root/gt/{condition}/{split}/{sequence}/{frame}_gt_labelTrainIds.png``. ``gt`` has no

@@ -146,7 +146,7 @@ class SegmentationFolder(Dataset[Sample]):
     def read_ids(self, index: int) -> Tensor:
         """``(H, W)`` uint8 ids as the label file holds them, known or not."""
         ids = open_ids(self._label_path(index), first_channel=self._first_channel)
-        return torch.from_numpy(self._indices(ids))
+        return torch.from_numpy(self._indices(ids).copy())
 
     def _label_path(self, index: int) -> Path:
         if self.labels is None:
@@ -156,16 +156,16 @@ class SegmentationFolder(Dataset[Sample]):
     def _pixels(self, image: Image.Image) -> Tensor:
         if self.size is not None:
             image = image.resize(self.size[::-1], Image.Resampling.BICUBIC)
-        return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+        return torch.from_numpy(np.asarray(image).transpose(2, 0, 1).copy())
 
     def _indices(self, ids: Image.Image) -> NDArray[np.uint8]:
         if self.size is not None:
             ids = ids.resize(self.size[::-1], Image.Resampling.NEAREST)
-        return np.array(ids)
+        return np.asarray(ids)  # not to be written to
 
     def _train_ids(self, ids: Image.Image, path: Path) -> Tensor:
         indices = self._indices(ids)
-        train_ids = self._table.take(indices)
+        train_ids = self._table[indices]
         if train_ids.min() == _UNKNOWN:
             raise ValueError(
                 f"expected label ids in {sorted(self.ids)}, got "

@@ -39,7 +39,7 @@ def open_image(path: Path) -> Image.Image:
     if image.mode not in ("RGB", "RGBA", "L", "P"):
         raise ValueError(f"expected {path} to be RGB or 8-bit grey, got Pillow mode {image.mode}")
     image.info.pop("transparency", None)  # of which Pillow would warn; colours are wanted alone
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def open_ids(path: Path, *, first_channel: bool) -> Image.Image:
