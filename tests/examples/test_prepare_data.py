@@ -1,6 +1,7 @@
 """The prepared copy: the same to training, whole or not there, and never mixed."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -103,7 +104,8 @@ KILLED = """
 
 def test_a_killed_run_is_not_there_and_goes_on_where_it_was(config, tmp_path):
     command = [sys.executable, "-c", textwrap.dedent(KILLED), config["root"], config["output"]]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    path = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
+    done = subprocess.run(command, env=path, capture_output=True, text=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert not config["output"].exists()
     before = tree(config["output"].with_name(".gta5.partial"))
