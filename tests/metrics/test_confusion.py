@@ -49,7 +49,7 @@ def test_equals_torchmetrics(num_classes, seed):
     )
 
 
-@pytest.mark.parametrize("num_classes", [19, 200])
+@pytest.mark.parametrize("num_classes", [19, 60])
 @pytest.mark.parametrize("predicted", DTYPES)
 @pytest.mark.parametrize("true", DTYPES)
 def test_takes_every_integer_type(predicted, true, num_classes):

@@ -8,14 +8,14 @@ from uda_seg.pseudo_labels import ClassThresholds
 
 
 def score_share(rank, folder, predictions, target, num_classes):
-    """Score the ``rank``-th share of the images and save what this process takes for the IoU."""
+    """Count the ``rank``-th share of the images and save this process's matrix of all of them."""
     world_size = len(predictions)
     store = f"file://{folder}/store"
     dist.init_process_group("gloo", init_method=store, rank=rank, world_size=world_size)
     metric = MeanIoU(num_classes)
     metric.update(predictions[rank], target[rank])
     metric.compute()  # a look in between must not count the others' pixels twice
-    torch.save(metric.iou(), folder / f"{rank}.pt")
+    torch.save(metric.confusion_matrix(), folder / f"{rank}.pt")
     dist.destroy_process_group()
 
 
