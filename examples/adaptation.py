@@ -1,30 +1,55 @@
-"""One training step of each row: source only, its control, and adversarial adaptation.
+"""One training step of each kind: source only, its control, entropy, and adversarial adaptation.
 
-Every step accumulates gradients and returns its losses; the caller's optimisers step.
+Every step accumulates gradients and returns its losses; the caller's optimizers step. Of several
+micro batches each counts ``share``, one over their number.
 """
 
 from collections.abc import Callable
+from functools import partial
+from typing import Literal
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from batch_norm import running_statistics_kept
-from uda_seg.losses import Domain, adversarial
+from hardware import no_exchange
+from uda_seg.losses import Domain, adversarial, entropy, self_information
 from uda_seg.models import BiSeNetOutput
 
-__all__ = ["adversarial_step", "control_step", "source_step"]
+__all__ = [
+    "Losses",
+    "Maps",
+    "Objective",
+    "SegmentationLoss",
+    "adversarial_step",
+    "control_step",
+    "entropy_step",
+    "source_step",
+]
 
 Losses = dict[str, Tensor]
 SegmentationLoss = Callable[[BiSeNetOutput], Tensor]
+Objective = Literal["bce", "least_squares", "hinge"]
+Maps = Literal["softmax", "self_information"]
+
+_MAPS: dict[Maps, Callable[[Tensor], Tensor]] = {
+    "softmax": partial(torch.softmax, dim=1),
+    "self_information": self_information,
+}
 
 
 def source_step(
-    fabric: Fabric, segmenter: nn.Module, images: Tensor, segmentation_loss: SegmentationLoss
+    fabric: Fabric,
+    segmenter: nn.Module,
+    images: Tensor,
+    segmentation_loss: SegmentationLoss,
+    *,
+    share: float = 1.0,
 ) -> Losses:
-    """Labelled source images, nothing else."""
+    """Labelled images, nothing else."""
     loss = segmentation_loss(segmenter(images))
-    fabric.backward(loss)
+    fabric.backward(share * loss)
     return {"segmentation": loss.detach()}
 
 
@@ -34,13 +59,33 @@ def control_step(
     images: Tensor,
     target_images: Tensor,
     segmentation_loss: SegmentationLoss,
+    *,
+    share: float = 1.0,
 ) -> Losses:
     """Source only, but batch norm's running statistics follow the target."""
     with running_statistics_kept(segmenter):
-        losses = source_step(fabric, segmenter, images, segmentation_loss)
+        losses = source_step(fabric, segmenter, images, segmentation_loss, share=share)
     with torch.no_grad():
         segmenter(target_images)
     return losses
+
+
+def entropy_step(
+    fabric: Fabric,
+    segmenter: nn.Module,
+    images: Tensor,
+    target_images: Tensor,
+    segmentation_loss: SegmentationLoss,
+    *,
+    weight: float,
+    share: float = 1.0,
+) -> Losses:
+    """Entropy minimisation (MinEnt of ADVENT; Vu et al., CVPR 2019) over the control."""
+    with no_exchange(fabric, segmenter), running_statistics_kept(segmenter):
+        losses = source_step(fabric, segmenter, images, segmentation_loss, share=share)
+    torn = entropy(segmenter(target_images).logits)
+    fabric.backward(share * weight * torn)
+    return {**losses, "entropy": torn.detach()}
 
 
 def adversarial_step(
@@ -52,29 +97,34 @@ def adversarial_step(
     segmentation_loss: SegmentationLoss,
     *,
     weight: float,
+    objective: Objective = "bce",
+    maps: Maps = "softmax",
+    share: float = 1.0,
 ) -> Losses:
     """Adversarial adaptation in output space (Tsai et al., CVPR 2018) over the control.
 
-    Two separate passes, so that each batch is normalised by the statistics of its own domain.
+    Two separate passes, so that each batch is normalised by the statistics of its own domain. With
+    maps of self-information it is ADVENT (Vu et al., CVPR 2019).
     """
+    loss, maps_of = partial(adversarial, objective=objective), _MAPS[maps]
     discriminator.requires_grad_(False)
-    with running_statistics_kept(segmenter):
+    # The second backward pass lacks the auxiliary heads; it exchanges the gradients of both.
+    with no_exchange(fabric, segmenter), running_statistics_kept(segmenter):
         source_output = segmenter(images)
-    segmentation = segmentation_loss(source_output)
-    fabric.backward(segmentation)
-    target_output = segmenter(target_images)
-    target_maps = target_output.logits.softmax(dim=1)
-    fooling = adversarial(discriminator(target_maps), Domain.SOURCE)
-    fabric.backward(weight * fooling)
+        segmentation = segmentation_loss(source_output)
+        fabric.backward(share * segmentation)
+    target_maps = maps_of(segmenter(target_images).logits)
+    with no_exchange(fabric, discriminator):  # frozen, it has none
+        fooling = loss(discriminator(target_maps), Domain.SOURCE)
+    fabric.backward(share * weight * fooling)
 
     discriminator.requires_grad_(True)
-    source_maps = source_output.logits.detach().softmax(dim=1)
-    on_source = adversarial(discriminator(source_maps), Domain.SOURCE)
-    on_target = adversarial(discriminator(target_maps.detach()), Domain.TARGET)
+    on_source = loss(discriminator(maps_of(source_output.logits.detach())), Domain.SOURCE)
+    on_target = loss(discriminator(target_maps.detach()), Domain.TARGET)
     telling_apart = on_source / 2 + on_target / 2
-    fabric.backward(telling_apart)
+    fabric.backward(share * telling_apart)
     return {
         "segmentation": segmentation.detach(),
         "adversarial": fooling.detach(),
-        "discriminator": telling_apart.detach(),  # ln 2 = 0.693 is chance
+        "discriminator": telling_apart.detach(),  # of bce, ln 2 = 0.693 is chance
     }

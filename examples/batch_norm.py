@@ -1,12 +1,15 @@
 """Which domain the running statistics of batch norm follow is half of the story of adaptation."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from torch import nn
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim.swa_utils import update_bn
 
-__all__ = ["running_statistics_kept"]
+__all__ = ["average_running_statistics", "reestimate_statistics", "running_statistics_kept"]
 
 
 @contextmanager
@@ -21,3 +24,34 @@ def running_statistics_kept(network: nn.Module) -> Iterator[None]:
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
+
+
+def reestimate_statistics(network: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Replace the running statistics by those of other images; the weights stay.
+
+    For a network that was trained on the source and is to work on the target, this costs one pass
+    without gradients, and no adaptation should be worth less.
+
+    Args:
+        network: anything with batch norm; its mode and momenta come back.
+        batches: ``(B, C, H, W)`` each, what the network takes; they count equally, so the last
+            one should be as large as the others.
+    """
+    update_bn(batches, network)
+
+
+def average_running_statistics(fabric: Fabric, network: nn.Module) -> None:
+    """Give all processes the mean of their running statistics, each one's share counting equally.
+
+    Training normalises by the batch and does not read them, and the mean of moving averages is the
+    moving average of the mean: so it does not matter how often this is done. The mean of the
+    variances lacks the variance between the processes' means.
+    """
+    if fabric.world_size == 1:
+        return
+    for norm in network.modules():
+        if isinstance(norm, _BatchNorm):
+            for statistics in (norm.running_mean, norm.running_var):
+                if statistics is not None:
+                    mean = fabric.all_reduce(statistics.clone(), reduce_op="mean")
+                    statistics.copy_(torch.as_tensor(mean))

@@ -6,6 +6,7 @@ from math import isnan
 from typing import Any
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from kornia.enhance import Normalize
 from rich.progress import track
@@ -13,7 +14,7 @@ from rich.table import Table
 from torch import Tensor
 
 from uda_seg.datasets import CITYSCAPES_CLASSES, Sample
-from uda_seg.metrics import MeanIoU, pixel_accuracy
+from uda_seg.metrics import MeanIoU, iou_from_confusion, pixel_accuracy
 from uda_seg.models import BiSeNet
 
 __all__ = [
@@ -72,40 +73,46 @@ def predict_each(
         )
 
 
-def evaluate(network: BiSeNet, batches: Iterable[Sample], *, size: tuple[int, int]) -> MeanIoU:
-    """Count predictions against the ground truth, at the ground truth's full resolution."""
-    metric = MeanIoU(len(CLASS_NAMES))
-    for images, labels, _ in track(batches, "scoring"):
+def evaluate(network: BiSeNet, batches: Iterable[Sample], *, size: tuple[int, int]) -> Tensor:
+    """Count predictions against the ground truth, at the ground truth's full resolution.
+
+    Returns:
+        The confusion matrix ``(19, 19)``, summed over the processes, each with batches of its own.
+    """
+    metric = MeanIoU(len(CLASS_NAMES)).to(next(network.parameters()).device)
+    silent = dist.is_available() and dist.is_initialized() and dist.get_rank() > 0
+    for images, labels, _ in track(batches, "scoring", disable=silent):
         height, width = labels.shape[-2:]
         predictions = predict(network, images, size=size, label_size=(height, width))
         metric.update(predictions, labels.to(predictions.device))
-    if not metric.confusion_matrix().any():
+    matrix = metric.confusion_matrix().cpu()
+    if not matrix.any():
         raise ValueError("expected a labelled pixel to score by, got labels of 255 only")
-    return metric
+    return matrix
 
 
-def summary(metric: MeanIoU) -> dict[str, Any]:
+def summary(matrix: Tensor) -> dict[str, Any]:
     """The figures of a results file, shares in [0, 1], None for a class that does not occur."""
-    iou = metric.iou().tolist()
+    iou = iou_from_confusion(matrix)
     return {
-        "mIoU": metric.compute().item(),
-        "pixel_accuracy": pixel_accuracy(metric.confusion_matrix()).item(),
-        "IoU": {n: None if isnan(v) else v for n, v in zip(CLASS_NAMES, iou, strict=True)},
+        "mIoU": iou.nanmean().item(),
+        "pixel_accuracy": pixel_accuracy(matrix).item(),
+        "IoU": {n: None if isnan(v) else v for n, v in zip(CLASS_NAMES, iou.tolist(), strict=True)},
     }
 
 
-def iou_table(metrics: Mapping[str, MeanIoU]) -> Table:
+def iou_table(matrices: Mapping[str, Tensor]) -> Table:
     """One column a network, one row a class, then mIoU and pixel accuracy, all in per cent."""
     table = Table("class", title="IoU on held-out target images, %")
-    for name in metrics:
+    for name in matrices:
         table.add_column(name, justify="right")
-    ious = [metric.iou() for metric in metrics.values()]
+    ious = [iou_from_confusion(matrix) for matrix in matrices.values()]
     for row, name in enumerate(CLASS_NAMES):
         table.add_row(name, *(_percent(iou[row]) for iou in ious))
     table.add_section()
     table.add_row("mIoU", *(_percent(iou.nanmean()) for iou in ious), style="bold")
-    matrices = [metric.confusion_matrix() for metric in metrics.values()]
-    table.add_row("pixel accuracy", *(_percent(pixel_accuracy(matrix)) for matrix in matrices))
+    accuracies = map(pixel_accuracy, matrices.values())
+    table.add_row("pixel accuracy", *map(_percent, accuracies))
     return table
 
 

@@ -14,44 +14,47 @@ On real data, with an ImageNet backbone:
 
     python examples/gta2city.py --source-root GTA5 --target-root cityscapes --size 512 1024 \
         --backbone resnet18 --pretrained --steps 40000 --warmup-steps 2000 --learning-rate 4e-4
+
+Whenever it is stopped, the same command goes on where it was; a row that is finished is not trained
+again. Other settings need another ``--output``. On all GPUs of a machine (--batch-size is that of
+each), in bfloat16, with batch norm over all of them:
+
+    torchrun --nproc-per-node gpu examples/gta2city.py --precision bf16-mixed --sync-batch-norm ...
+
+docs/training.md has the details.
 """
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from math import isfinite
 from pathlib import Path
-from typing import Literal, get_args
 
 import torch
 import tyro
-from kornia.augmentation import AugmentationSequential, RandomGaussianBlur, RandomHorizontalFlip
-from kornia.enhance import Normalize
 from lightning_fabric import Fabric, seed_everything
-from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 from rich.console import Console
-from rich.progress import Progress, TextColumn
+from timm.layers.norm_act import convert_sync_batchnorm
 from torch import Tensor
-from torch.optim.lr_scheduler import PolynomialLR
-from torch.utils.data import DataLoader, RandomSampler
 
-from adaptation import adversarial_step, control_step, source_step
 from atomic import atomic_path
+from augmentation import augmentation, normalization, prepare
+from batch_norm import average_running_statistics, reestimate_statistics
+from checkpoint import Checkpoint, Stateful
 from comparison import save_comparison
 from environment import environment
 from evaluation import CLASS_NAMES, evaluate, iou_table, summary
+from hardware import Precision, mean_losses, no_exchange, open_fabric
+from journal import journal
+from learner import Learner, step_all
+from recipes import Recipe, take_step
+from rows import Row, load_row, save_row, settings_of
+from streets import Streets, batch_pairs, open_streets, share_of
 from supervision import class_weights, segmentation_loss
-from toy_city import write_toy_city
-from uda_seg.datasets import GTA5, IGNORE_INDEX, Cityscapes, Sample
-from uda_seg.discriminators import DepthwiseFC
+from uda_seg.discriminators import DepthwiseFC, FullyConv
 from uda_seg.models import BiSeNet
-from uda_seg.transforms import fourier_domain_adaptation
-
-Row = Literal["source only", "control", "adapted"]
-AUGMENT = AugmentationSequential(
-    RandomHorizontalFlip(), RandomGaussianBlur((5, 5), (0.1, 2.0)), data_keys=["input", "mask"]
-)
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,14 @@ class Config:
     beta: float = 0.05
     seed: int = 0
     workers: int = 2
+    """Of each process, to read images."""
+    precision: Precision = "32-true"
+    accumulate: int = 1
+    """How many batches make one step."""
+    sync_batch_norm: bool = False
+    """Normalise by the batches of all processes together; on GPUs alone."""
+    checkpoint_every: int = 100
+    """Steps after which a row could go on, were it stopped."""
 
     def __post_init__(self) -> None:
         """Refuse now what would otherwise fail after hours."""
@@ -88,139 +99,139 @@ class Config:
                 "expected fewer warm-up steps than steps, or no row would differ, got "
                 f"{self.warmup_steps} and {self.steps}"
             )
-        if self.batch_size < 1 or min(self.size) < 32:
+        counts = self.batch_size, self.accumulate, self.checkpoint_every
+        if min(counts) < 1 or min(self.size) < 32:
             raise ValueError(
-                "expected a batch of at least 1 and a size of at least 32x32, got "
-                f"{self.batch_size} and {self.size}"
+                "expected a batch, batches to accumulate and steps to a checkpoint of at least 1 "
+                f"and a size of at least 32x32, got {counts} and {self.size}"
             )
+        if self.sync_batch_norm and not torch.cuda.is_available():
+            raise ValueError("expected GPUs for sync_batch_norm, got none; do without it")
 
 
 def main(config: Config) -> None:
     """Train and score each row, then show table and picture."""
-    source, target, held_out = datasets(config)
-    weights = class_weights(source)
-    networks, metrics, results = {}, {}, {}
-    for row in get_args(Row):
-        started = time.perf_counter()
-        networks[row] = train(config, row, source, target, weights)
-        seconds = time.perf_counter() - started
-        with atomic_path(config.output / row.replace(" ", "-")) as folder:
-            networks[row].save_pretrained(folder)
-        batches = DataLoader(held_out, config.batch_size, num_workers=config.workers)
-        metrics[row] = evaluate(networks[row], batches, size=config.size)
-        results[row] = {**summary(metrics[row]), "training_seconds": seconds}
-    report = {"config": asdict(config), "environment": environment(), **results}
+    fabric = open_fabric(config.precision)
+    with fabric.rank_zero_first():  # which draws the toy city
+        streets = open_streets(config.source_root, config.target_root, config.size)
+    first = fabric.is_global_zero
+    weights = fabric.broadcast(class_weights(streets.labelled) if first else torch.empty(0))
+    recipes = {
+        "source only": Recipe(),
+        "control": Recipe(target_statistics=True),
+        "adapted": Recipe(discriminator="light", beta=config.beta),
+    }
+    rows = {name: run(fabric, config, name, recipes[name], streets, weights) for name in recipes}
+    if first:
+        show(config, streets, rows)
+
+
+def show(config: Config, streets: Streets, rows: Mapping[str, Row]) -> None:
+    """Write figures and picture, and print the table."""
+    figures = {
+        name: {**summary(row.matrix), "training_seconds": row.seconds} for name, row in rows.items()
+    }
+    report = {"config": asdict(config), "environment": environment(), **figures}
     with atomic_path(config.output / "results.json") as file:
         file.write_text(json.dumps(report, indent=2, default=str))
-    samples = [held_out[index * len(held_out) // 4] for index in range(4)]
+    networks = {name: row.network for name, row in rows.items()}
+    samples = [streets.held_out[index * len(streets.held_out) // 4] for index in range(4)]
     save_comparison(config.output / "comparison.png", samples, networks, size=config.size)
     console = Console()
-    console.print(iou_table(metrics))
+    console.print(iou_table({name: row.matrix for name, row in rows.items()}))
     console.print(f"see {config.output / 'comparison.png'}; tensorboard --logdir {config.output}")
 
 
-def datasets(config: Config) -> tuple[GTA5, Cityscapes, Cityscapes]:
-    """Labelled source, unlabelled target, and held-out target whose labels only score."""
-    source_root, target_root = config.source_root, config.target_root
-    if source_root is None and target_root is None:
-        source_root, target_root = write_toy_city(Path("data/toy-city"))
-    if source_root is None or target_root is None:
-        raise ValueError("expected --source-root and --target-root together, or neither")
-    return (
-        GTA5(source_root, size=config.size),
-        Cityscapes(target_root, "train", labels=False, size=config.size),
-        Cityscapes(target_root, "val"),
-    )
+def run(
+    fabric: Fabric, config: Config, name: str, recipe: Recipe, streets: Streets, weights: Tensor
+) -> Row:
+    """Train and score one row, unless that has been done already."""
+    folder = config.output / name.replace(" ", "-")
+    settings = settings_of(config, recipe, fabric.world_size)
+    if folder.exists():
+        return load_row(folder, settings)
+    network, seconds = train(fabric, config, name, recipe, streets, weights)
+    share = share_of(fabric, streets.held_out, config.batch_size, workers=config.workers)
+    row = Row(network, evaluate(network, share, size=config.size), seconds)
+    if fabric.is_global_zero:
+        save_row(folder, settings, row)
+    return row
 
 
-def train(config: Config, row: Row, source: GTA5, target: Cityscapes, weights: Tensor) -> BiSeNet:
-    """Train the network of one row; the warm-up is the same in all of them."""
+def train(
+    fabric: Fabric, config: Config, name: str, recipe: Recipe, streets: Streets, weights: Tensor
+) -> tuple[BiSeNet, float]:
+    """Train the network of one row, or go on with it; returns it and the seconds that took.
+
+    The warm-up is the same in all rows of one augmentation.
+    """
     seed_everything(config.seed, verbose=False)
-    logger = TensorBoardLogger(config.output, "logs", row)
-    accelerator = "cuda" if torch.cuda.is_available() else "cpu"
-    fabric = Fabric(accelerator=accelerator, devices=1, loggers=logger)
     network = BiSeNet(len(CLASS_NAMES), config.backbone, pretrained_backbone=config.pretrained)
+    if config.sync_batch_norm:
+        convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
     optimizer = torch.optim.AdamW(network.parameters(), config.learning_rate)
-    discriminator = DepthwiseFC(len(CLASS_NAMES))
+    segmenter = Learner(fabric, network, optimizer, config.steps)
+    # It idles in rows without one.
+    discriminator = (FullyConv if recipe.discriminator == "full" else DepthwiseFC)(len(CLASS_NAMES))
     d_optimizer = torch.optim.Adam(
         discriminator.parameters(), config.discriminator_learning_rate, betas=(0.9, 0.99)
     )
-    for module in (network, discriminator):
-        module.to(memory_format=torch.channels_last)  # half the time of torch's default on a CPU
-    segmenter, optimizer = fabric.setup(network, optimizer)
-    judge, d_optimizer = fabric.setup(discriminator, d_optimizer)
-    schedules = [PolynomialLR(each, config.steps, power=0.9) for each in (optimizer, d_optimizer)]
-    loaders = fabric.setup_dataloaders(shuffled(config, source), shuffled(config, target))
-    normalize = Normalize(*map(torch.tensor, network.normalization))
+    judge = Learner(fabric, discriminator, d_optimizer, config.steps)
+    augment, normalize = augmentation(recipe), normalization(network)
     weights = weights.to(fabric.device)
+    torch.manual_seed(config.seed * fabric.world_size + fabric.global_rank)
+
+    file = config.output / "checkpoints" / f"{name.replace(' ', '-')}.pt"
+    settings = settings_of(config, recipe, fabric.world_size)
+    parts: dict[str, Stateful] = {"segmenter": segmenter, "discriminator": judge}
+    parts["precision"] = fabric.strategy.precision  # which has float16's scale
+    checkpoint = Checkpoint(fabric, file, settings, parts)
+    checkpoint.load()
+    first, started = checkpoint.step, time.perf_counter() - checkpoint.seconds
+    numbers = range(first * config.accumulate, config.steps * config.accumulate)
+    options = {"seed": config.seed, "workers": config.workers}
+    batches = batch_pairs(fabric, streets, config.batch_size, numbers, **options)
 
     network.train()
-    with Progress(*Progress.get_default_columns(), TextColumn("{task.fields[losses]}")) as progress:
-        task = progress.add_task(row, total=config.steps, losses="")
-        for step, (labelled, unlabelled) in enumerate(zip(*loaders, strict=True)):
-            stage = row if step >= config.warmup_steps else "source only"
-            beta = config.beta if stage == "adapted" else None
-            images, labels, target_images = prepare(labelled, unlabelled, beta, normalize)
-            loss = partial(segmentation_loss, labels=labels, weights=weights)
-            if stage == "source only":
-                losses = source_step(fabric, segmenter, images, loss)
-            elif stage == "control":
-                losses = control_step(fabric, segmenter, images, target_images, loss)
-            else:
-                weight = config.adversarial_weight
-                losses = adversarial_step(
-                    fabric, segmenter, judge, images, target_images, loss, weight=weight
+    with journal(fabric, config.output, name, step=first, steps=config.steps) as write:
+        for step in range(first, config.steps):
+            stage = recipe if step >= config.warmup_steps else recipe.before_adaptation()
+            losses = []
+            for place in range(config.accumulate):
+                labelled, unlabelled = next(batches)
+                images, labels, target_images = prepare(
+                    labelled, unlabelled, stage.beta, augment, normalize
                 )
-            values = finite(losses, f"{row}, step {step}, images {labelled.name}")
-            for each in (optimizer, d_optimizer):
-                each.step()
-                each.zero_grad()
-            for schedule in schedules:
-                schedule.step()
-            text = " ".join(f"{name} {value:.3f}" for name, value in values.items())
-            progress.update(task, advance=1, losses=text)
-            fabric.log_dict(values, step)
-    logger.finalize("success")
-    if not all(bool(value.isfinite().all()) for value in network.state_dict().values()):
-        raise FloatingPointError(f"{row} diverged at its last step; lower the learning rates")
-    return network
-
-
-def shuffled(config: Config, data: GTA5 | Cityscapes) -> DataLoader[Sample]:
-    """As many random batches as there are steps, through the data again where it ends."""
-    sampler = RandomSampler(data, num_samples=config.steps * config.batch_size)
-    return DataLoader(data, config.batch_size, sampler=sampler, num_workers=config.workers)
-
-
-def prepare(
-    labelled: Sample, unlabelled: Sample, beta: float | None, normalize: Normalize
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Source images, their labels, and target images, ready for the network.
-
-    The source is flipped and blurred, the augmentation of the study and the same in every row;
-    with a beta it first takes over the target's low frequencies.
-    """
-    if bool((labelled.label == IGNORE_INDEX).all()):
-        raise ValueError(
-            f"expected a labelled pixel in every batch, got none in {labelled.name}; look at "
-            "these labels, or raise the batch size"
-        )
-    images, target_images = labelled.image / 255, unlabelled.image / 255
-    if beta is not None:
-        images = fourier_domain_adaptation(images, target_images, beta)
-    images, masks = AUGMENT(images, labelled.label[:, None].float())
-    return normalize(images), masks[:, 0].long(), normalize(target_images)
-
-
-def finite(losses: dict[str, Tensor], where: str) -> dict[str, float]:
-    """The losses as numbers; stops the run where one is NaN or infinite."""
-    values = {name: loss.item() for name, loss in losses.items()}
-    if not all(map(isfinite, values.values())):
-        raise FloatingPointError(
-            f"training diverged at {where} with losses {values}; nothing was saved of this row; "
-            "lower the learning rates"
-        )
-    return values
+                both = segmenter.module, judge.module
+                with no_exchange(fabric, *both, enabled=place + 1 < config.accumulate):
+                    losses.append(
+                        take_step(
+                            fabric,
+                            stage,
+                            *both,
+                            images,
+                            target_images,
+                            partial(segmentation_loss, labels=labels, weights=weights),
+                            adversarial_weight=config.adversarial_weight,
+                            share=1 / config.accumulate,
+                        )
+                    )
+            values = mean_losses(fabric, losses)
+            if not all(map(isfinite, values.values())):
+                raise FloatingPointError(
+                    f"training diverged at {name}, step {step}, images {labelled.name} with losses "
+                    f"{values}; {checkpoint}; lower the learning rates"
+                )
+            step_all(fabric, (segmenter, judge))
+            write(values)
+            if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.steps:
+                average_running_statistics(fabric, network)
+                checkpoint.save(step + 1, time.perf_counter() - started)
+    if recipe.reestimated:
+        share = share_of(fabric, streets.unlabelled, config.batch_size, workers=config.workers)
+        reestimate_statistics(network, (normalize(each.image / 255) for each in share))
+        average_running_statistics(fabric, network)
+    return network, checkpoint.seconds
 
 
 if __name__ == "__main__":

@@ -5,7 +5,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["require_same_settings"]
+__all__ = ["differences", "require_same_settings"]
+
+
+def differences(found: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
+    """Say in which of the settings what was found differs; nothing if in none."""
+    return ", ".join(
+        f"{name} {found.get(name)} instead of {value}"
+        for name, value in settings.items()
+        if found.get(name) != value
+    )
 
 
 def require_same_settings(file: Path, settings: Mapping[str, Any]) -> None:
@@ -20,13 +29,8 @@ def require_same_settings(file: Path, settings: Mapping[str, Any]) -> None:
             "choose another folder"
         )
     found = json.loads(file.read_text(encoding="utf-8"))
-    others = [
-        f"{name} {found.get(name)} instead of {value}"
-        for name, value in settings.items()
-        if found.get(name) != value
-    ]
-    if others:
+    if others := differences(found, settings):
         raise FileExistsError(
             f"expected {file.parent} to be new or made with the same settings, got one with "
-            f"{', '.join(others)}; choose another folder or remove this one"
+            f"{others}; choose another folder or remove this one"
         )

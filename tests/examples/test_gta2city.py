@@ -8,9 +8,11 @@ import torch
 from PIL import Image
 
 import gta2city
-from gta2city import Config, finite, main, train
+from gta2city import Config, main, train
+from hardware import mean_losses, open_fabric
+from recipes import Recipe
+from streets import open_streets
 from toy_city import write_toy_city
-from uda_seg.datasets import GTA5, Cityscapes
 from uda_seg.models import BiSeNet
 
 
@@ -37,10 +39,17 @@ def config(city, tmp_path):
     )
 
 
+RECIPES = {
+    "source only": Recipe(),
+    "control": Recipe(target_statistics=True),
+    "adapted": Recipe(discriminator="light", beta=0.05),
+}
+
+
 def train_row(config, row):
-    source = GTA5(config.source_root, size=config.size)
-    target = Cityscapes(config.target_root, "train", labels=False, size=config.size)
-    network = train(config, row, source, target, torch.ones(19))
+    streets = open_streets(config.source_root, config.target_root, config.size)
+    fabric = open_fabric(config.precision)
+    network, _ = train(fabric, config, row, RECIPES[row], streets, torch.ones(19))
     return torch.cat([parameter.flatten() for parameter in network.parameters()])
 
 

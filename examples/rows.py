@@ -1,0 +1,65 @@
+"""A row of a table: what decides on it, and once it is finished, its network and score."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from atomic import atomic_path
+from manifest import require_same_settings
+from recipes import Recipe
+from uda_seg.models import BiSeNet
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+__all__ = ["Row", "load_row", "save_row", "settings_of"]
+
+MANIFEST = "row.json"
+_FREE = {"output", "workers", "checkpoint_every"}
+
+
+class Row(NamedTuple):
+    """What training and scoring end with."""
+
+    network: BiSeNet
+    matrix: Tensor
+    """Confusion matrix ``(K, K)`` over the held-out images."""
+    seconds: float
+    """What training took."""
+
+
+def settings_of(config: "DataclassInstance", recipe: Recipe, processes: int) -> dict[str, Any]:
+    """All that decides on the weights of a row, as plain values that JSON gives back as they are.
+
+    What the recipe has goes before what the configuration has under the same name.
+    """
+    given = {**asdict(config), **asdict(recipe), "processes": processes}
+    decisive = {name: value for name, value in given.items() if name not in _FREE}
+    text = json.dumps(decisive, default=lambda path: str(path.resolve()))
+    plain: dict[str, Any] = json.loads(text)
+    return plain
+
+
+def save_row(folder: Path, settings: Mapping[str, Any], row: Row) -> None:
+    """Write a folder that is whole or not there, from which the network can be taken alone."""
+    score = {"matrix": row.matrix.tolist(), "training_seconds": row.seconds}
+    with atomic_path(folder) as partial:
+        row.network.save_pretrained(partial)
+        (partial / MANIFEST).write_text(json.dumps({**settings, "score": score}))
+
+
+def load_row(folder: Path, settings: Mapping[str, Any]) -> Row:
+    """Read such a folder.
+
+    Raises:
+        FileExistsError: if it is something else, or was made with other settings.
+    """
+    require_same_settings(folder / MANIFEST, settings)
+    score = json.loads((folder / MANIFEST).read_text())["score"]
+    network = BiSeNet.from_pretrained(folder)
+    return Row(network, torch.tensor(score["matrix"]), score["training_seconds"])
