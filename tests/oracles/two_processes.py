@@ -1,0 +1,113 @@
+"""What torchrun starts in the tests of several processes: FOLDER SOURCE_ROOT TARGET_ROOT.
+
+Every process saves what it has under ``FOLDER/RANK-NAME.pt``.
+"""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+import gta2city
+from batch_norm import average_running_statistics
+from gta2city import Config
+from hardware import mean_losses, open_fabric
+from oracles.tiny import TinyNetwork
+from recipes import Recipe
+from streets import open_streets
+from supervision import class_weights
+
+PLAIN = {"flip": False, "blur": False}
+RECIPES = {
+    "source only": Recipe(**PLAIN),
+    "control": Recipe(**PLAIN, target_statistics=True),
+    "entropy": Recipe(**PLAIN, entropy_weight=0.5),
+    "adversarial": Recipe(**PLAIN, discriminator="light", beta=0.05),
+}
+
+
+def tiny_rows(folder, city, batch_size, accumulate):
+    """Learners after some steps of each recipe in double precision; fewer steps than images."""
+    config = Config(
+        *city,
+        output=folder,
+        size=(32, 64),
+        batch_size=batch_size,
+        accumulate=accumulate,
+        steps=3,
+        warmup_steps=1,
+        workers=0,
+        precision="64-true",
+    )
+    gta2city.BiSeNet = TinyNetwork
+    torch.set_default_dtype(torch.float64)
+    streets = open_streets(*city, config.size)
+    fabric = open_fabric(config.precision)
+    weights = torch.ones(19)
+    rows = {
+        name: gta2city.train(fabric, config, name, recipe, streets, weights)[0].state_dict()
+        for name, recipe in RECIPES.items()
+    }
+    torch.set_default_dtype(torch.float32)
+    return rows
+
+
+def statistics(fabric):
+    """Gradient and statistics of two passes before one backward, here and over all processes."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+    images = torch.randn(2, 2, 2, 3, 8, 8)[:, fabric.global_rank]
+    module = fabric.setup(network)
+    fabric.backward(module(images[0]).square().mean() + module(images[1]).cos().mean())
+    own = network[1].running_mean.clone()
+    average_running_statistics(fabric, network)
+    return {"gradient": network[0].weight.grad, "own": own, "mean": network[1].running_mean}
+
+
+def interrupted(city, config, recipe):
+    """The weights of a row that breaks off after three steps and goes on in a second run."""
+    fabric, streets = open_fabric(), open_streets(*city, config.size)
+    row = fabric, config, "row", recipe, streets, class_weights(streets.labelled)
+    calls = []
+
+    def break_off(*arguments):
+        calls.append(arguments)
+        if len(calls) > 3:
+            raise KeyboardInterrupt
+        return mean_losses(*arguments)
+
+    gta2city.mean_losses = break_off
+    try:
+        gta2city.train(*row)
+    except KeyboardInterrupt:
+        gta2city.mean_losses = mean_losses
+    return gta2city.train(*row)[0].state_dict()
+
+
+def main(folder, *city):
+    config = Config(
+        *city,
+        output=folder / "run",
+        size=(64, 128),
+        backbone="test_resnet",
+        batch_size=1,
+        accumulate=2,
+        steps=4,
+        warmup_steps=1,
+        workers=0,
+        checkpoint_every=2,
+    )
+    gta2city.main(config)
+    recipe = Recipe(discriminator="light", beta=config.beta)
+    found = {
+        "resumed": interrupted(city, replace(config, output=folder / "broken"), recipe),
+        "tiny": tiny_rows(folder / "tiny", city, 1, 2),
+        "statistics": statistics(open_fabric()),
+    }
+    torch.save(found, folder / f"{open_fabric().global_rank}.pt")
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))
