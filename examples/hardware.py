@@ -28,7 +28,12 @@ def open_fabric(precision: Precision = "32-true") -> Fabric:
 
     Unused parameters have to be looked for: on the target the auxiliary heads have no loss, and
     some backbones have a stage that no feature comes from.
+
+    Raises:
+        ValueError: for 16-mixed without a GPU, in place of which Fabric would take bf16-mixed.
     """
+    if precision == "16-mixed" and not torch.cuda.is_available():
+        raise ValueError("expected a GPU for 16-mixed, got none; bf16-mixed works without")
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     nodes = int(os.environ.get("WORLD_SIZE", 1)) // processes
     options: dict[str, Any] = {}
