@@ -64,11 +64,12 @@ class Checkpoint:
             return
         try:
             content = torch.load(self.file, "cpu", weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+            settings = content["settings"]
+        except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, TypeError) as error:
             raise OSError(
                 f"expected {self.file} to be a checkpoint, got something else: {error}; remove it"
             ) from error
-        if others := differences(content["settings"], self.settings):
+        if others := differences(settings, self.settings):
             raise FileExistsError(
                 f"expected {self.file} to be a checkpoint of the same settings, got one with "
                 f"{others}; choose another folder or remove it"
