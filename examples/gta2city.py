@@ -39,6 +39,7 @@ from rich.console import Console
 from timm.layers.norm_act import convert_sync_batchnorm
 from torch import Tensor
 
+from adaptation import Losses
 from atomic import atomic_path
 from augmentation import augmentation, normalization, prepare
 from batch_norm import average_running_statistics, reestimate_statistics
@@ -151,8 +152,8 @@ def run(
     if folder.exists():
         return load_row(folder, settings)
     network, seconds = train(fabric, config, name, recipe, streets, weights)
-    share = share_of(fabric, streets.held_out, config.batch_size, workers=config.workers)
-    row = Row(network, evaluate(network, share, size=config.size), seconds)
+    mine = share_of(fabric, streets.held_out, config.batch_size, workers=config.workers)
+    row = Row(network, evaluate(network, mine, size=config.size), seconds)
     if fabric.is_global_zero:
         save_row(folder, settings, row)
     return row
@@ -187,39 +188,32 @@ def train(
     parts["precision"] = fabric.strategy.precision  # which has float16's scale
     checkpoint = Checkpoint(fabric, file, settings, parts)
     checkpoint.load()
-    first, started = checkpoint.step, time.perf_counter() - checkpoint.seconds
-    numbers = range(first * config.accumulate, config.steps * config.accumulate)
+    begin, started = checkpoint.step, time.perf_counter() - checkpoint.seconds
+    numbers = range(begin * config.accumulate, config.steps * config.accumulate)
     options = {"seed": config.seed, "workers": config.workers}
     batches = batch_pairs(fabric, streets, config.batch_size, numbers, **options)
+    both, share = (segmenter.module, judge.module), 1 / config.accumulate
+    learn = partial(take_step, fabric, adversarial_weight=config.adversarial_weight, share=share)
 
     network.train()
-    with journal(fabric, config.output, name, step=first, steps=config.steps) as write:
-        for step in range(first, config.steps):
+    with journal(fabric, config.output, name, step=begin, steps=config.steps) as write:
+        for step in range(begin, config.steps):
             stage = recipe if step >= config.warmup_steps else recipe.before_adaptation()
-            losses = []
+            losses: list[Losses] = []
+            names: list[str] = []
             for place in range(config.accumulate):
                 labelled, unlabelled = next(batches)
+                names += labelled.name
                 images, labels, target_images = prepare(
                     labelled, unlabelled, stage.beta, augment, normalize
                 )
-                both = segmenter.module, judge.module
+                loss = partial(segmentation_loss, labels=labels, weights=weights)
                 with no_exchange(fabric, *both, enabled=place + 1 < config.accumulate):
-                    losses.append(
-                        take_step(
-                            fabric,
-                            stage,
-                            *both,
-                            images,
-                            target_images,
-                            partial(segmentation_loss, labels=labels, weights=weights),
-                            adversarial_weight=config.adversarial_weight,
-                            share=1 / config.accumulate,
-                        )
-                    )
+                    losses.append(learn(stage, *both, images, target_images, loss))
             values = mean_losses(fabric, losses)
             if not all(map(isfinite, values.values())):
                 raise FloatingPointError(
-                    f"training diverged at {name}, step {step}, images {labelled.name} with losses "
+                    f"training diverged at {name}, step {step}, images {names} with losses "
                     f"{values}; {checkpoint}; lower the learning rates"
                 )
             step_all(fabric, (segmenter, judge))
@@ -228,8 +222,8 @@ def train(
                 average_running_statistics(fabric, network)
                 checkpoint.save(step + 1, time.perf_counter() - started)
     if recipe.reestimated:
-        share = share_of(fabric, streets.unlabelled, config.batch_size, workers=config.workers)
-        reestimate_statistics(network, (normalize(each.image / 255) for each in share))
+        mine = share_of(fabric, streets.unlabelled, config.batch_size, workers=config.workers)
+        reestimate_statistics(network, (normalize(each.image / 255) for each in mine))
         average_running_statistics(fabric, network)
     return network, checkpoint.seconds
 
