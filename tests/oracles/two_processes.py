@@ -29,7 +29,7 @@ RECIPES = {
 
 
 def tiny_rows(folder, city, batch_size, accumulate):
-    """Learners after some steps of each recipe in double precision; fewer steps than images."""
+    """Both networks after some steps of each recipe, in double precision."""
     config = Config(
         *city,
         output=folder,
@@ -45,11 +45,12 @@ def tiny_rows(folder, city, batch_size, accumulate):
     torch.set_default_dtype(torch.float64)
     streets = open_streets(*city, config.size)
     fabric = open_fabric(config.precision)
-    weights = torch.ones(19)
-    rows = {
-        name: gta2city.train(fabric, config, name, recipe, streets, weights)[0].state_dict()
-        for name, recipe in RECIPES.items()
-    }
+    weights, rows = torch.ones(19), {}
+    for name, recipe in RECIPES.items():
+        network, _ = gta2city.train(fabric, config, name, recipe, streets, weights)
+        fabric.barrier()
+        kept = torch.load(folder / "checkpoints" / f"{name.replace(' ', '-')}.pt")["parts"]
+        rows[name] = network.state_dict(), kept["discriminator"]["module"]
     torch.set_default_dtype(torch.float32)
     return rows
 
