@@ -19,7 +19,6 @@ from typing import Any
 
 import torch
 import tyro
-from measuring import peak_memory, save, time_in_turns
 from onnxruntime import InferenceSession, SessionOptions
 from rich.console import Console
 from rich.table import Table
@@ -28,6 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from export import Deployed, write_onnx
 from folding import fold_batch_norm
+from measuring import peak_memory, save, time_in_turns
 from uda_seg.models import BiSeNet
 
 Runs = dict[str, Callable[[], object]]
