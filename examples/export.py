@@ -1,6 +1,6 @@
 r"""Write a trained network as an ONNX file, and check the file against torch.
 
-    python examples/export.py --network runs/gta2city/adapted --output runs/city.onnx
+    python examples/export.py runs/gta2city/adapted --output runs/city.onnx
 
 The file takes any number, height and width of images. Batch norm is folded into the convolutions,
 the backbone's normalisation is part of the graph, and nothing stands under the file's name unless
@@ -10,7 +10,7 @@ ONNX Runtime agreed with torch at every size below.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import onnx
 import torch
@@ -40,11 +40,11 @@ TOLERANCE = {torch.float32: 1e-4, torch.float16: 2e-2}
 class Config:
     """What goes into the file."""
 
-    network: Path | None = None
+    network: tyro.conf.Positional[Path | None] = None
     """Folder that save_pretrained wrote; without it an untrained network, to try the rest out."""
     output: Path = Path("runs/export/bisenet.onnx")
-    backbone: str = "resnet18"
-    """Of the untrained network."""
+    backbone: str | None = None
+    """Of the untrained network, resnet18 if not given; a trained one has its own."""
     pixels: Pixels = "unit"
     """What the file takes: RGB in [0, 1], RGB of type uint8, or images that are normalised."""
     class_ids: bool = False
@@ -59,6 +59,13 @@ class Config:
             raise FileNotFoundError(
                 f"expected a folder that save_pretrained wrote, got {self.network}"
             )
+        if self.network is not None and self.backbone is not None:
+            raise ValueError(
+                f"expected a network or --backbone, got {self.network} and {self.backbone}; the "
+                "folder tells which backbone its network has"
+            )
+        if self.output.is_dir():
+            raise IsADirectoryError(f"expected --output to be a file, got the folder {self.output}")
         if self.output.exists() and not self.overwrite:
             raise FileExistsError(f"{self.output} is there already; --overwrite replaces it")
 
@@ -112,9 +119,11 @@ def main(config: Config) -> None:
     """Write the file, check it, and say what was checked."""
     torch.manual_seed(0)  # the same images in every check
     if config.network is None:
-        network = BiSeNet(len(CLASS_NAMES), config.backbone, pretrained_backbone=False)
+        backbone = config.backbone or "resnet18"
+        network = BiSeNet(len(CLASS_NAMES), backbone, pretrained_backbone=False)
     else:
         network = BiSeNet.from_pretrained(config.network)
+    refuse_fixed_size(network)
     folded = fold_batch_norm(network, torch.zeros(2, network.in_channels, *TRACED[1:]))
     deployed = Deployed(
         folded.half() if config.half else folded, pixels=config.pixels, class_ids=config.class_ids
@@ -129,6 +138,17 @@ def main(config: Config) -> None:
     console.print(table)
     megabytes = config.output.stat().st_size / 1e6
     console.print(f"wrote {config.output}, {megabytes:.1f} MB", markup=False)
+
+
+def refuse_fixed_size(network: BiSeNet) -> None:
+    """Say what works for a backbone that takes images of a single size."""
+    sizes: Any = network.backbone.image_sizes
+    if sizes.fixed:
+        height, width = sizes.step
+        raise ValueError(
+            f"expected a backbone that takes any size, got one for {height}x{width} alone; "
+            "torch.onnx.export writes it, with the batch alone in dynamic_shapes (docs/export.md)"
+        )
 
 
 def write_onnx(deployed: Deployed, path: Path) -> None:

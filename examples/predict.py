@@ -1,10 +1,11 @@
 r"""Predict a picture, a folder of pictures or a video, and write overlays with the legend.
 
-    python examples/predict.py --network runs/gta2city/adapted --images street.mp4 --size 96 192
+    python examples/predict.py runs/gta2city/adapted street.mp4 --size 96 192
 
 Pictures keep their names and sub-folders; a video becomes NAME.mp4 with its own timing, without
 sound. Give the size that the network was trained at: it sees each image at that size and its
-prediction comes back at the image's own.
+prediction comes back at the image's own. The images a second that it shows count
+all that is done to one, reading and writing included.
 """
 
 import time
@@ -37,9 +38,9 @@ UNREADABLE = (OSError, SyntaxError, Image.DecompressionBombError)  # what Pillow
 class Config:
     """What to predict, and with what."""
 
-    network: Path
+    network: tyro.conf.Positional[Path]
     """Folder that save_pretrained wrote, of a network of the 19 classes of Cityscapes."""
-    images: Path
+    images: tyro.conf.Positional[Path]
     """A picture, a folder of pictures, or a video."""
     output: Path = Path("runs/predict")
     """Folder of the overlays."""
@@ -93,6 +94,8 @@ def find_targets(config: Config) -> dict[Path, Path]:
     source, folder = images.resolve(), output.resolve()
     if folder.is_relative_to(source) or (images.is_file() and folder == source.parent):
         raise ValueError(f"expected an output folder apart from the images, got {output}")
+    if output.exists() and not output.is_dir():
+        raise NotADirectoryError(f"expected --output to be a folder, got the file {output}")
     if images.is_dir():
         targets = {
             path: output / path.relative_to(images)

@@ -32,6 +32,18 @@ def test_a_folder_replaces_a_folder(tmp_path):
     assert entries(tmp_path / "network") == ["second"]
 
 
+def test_a_file_never_replaces_a_folder(tmp_path):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "weights").touch()
+    with (
+        pytest.raises(IsADirectoryError, match=r"in the place of a file, got .*runs"),
+        atomic_path(tmp_path / "runs") as partial,
+    ):
+        partial.touch()
+    assert entries(tmp_path) == ["runs"]
+    assert entries(tmp_path / "runs") == ["weights"]
+
+
 def test_a_failure_keeps_what_was_there(tmp_path):
     (tmp_path / "results.json").write_text("old")
 

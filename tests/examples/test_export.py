@@ -1,8 +1,10 @@
 import shutil
+from pathlib import Path
 
 import onnx
 import pytest
 import torch
+import tyro
 from onnxruntime import InferenceSession
 
 import export
@@ -167,6 +169,25 @@ class TestConfig:
     def test_a_network_that_is_not_there_is_named(self, tmp_path):
         with pytest.raises(FileNotFoundError, match=r"save_pretrained wrote, got .*missing"):
             Config(tmp_path / "missing", tmp_path / "network.onnx")
+
+    def test_a_folder_is_never_taken_for_the_file(self, tmp_path):
+        with pytest.raises(IsADirectoryError, match="to be a file, got the folder"):
+            Config(output=tmp_path, overwrite=True)
+
+    def test_a_backbone_beside_a_network_is_refused(self, folder, tmp_path):
+        with pytest.raises(ValueError, match=r"network or --backbone, got .* and test_resnet"):
+            Config(folder, tmp_path / "network.onnx", backbone="test_resnet")
+
+    def test_a_backbone_of_a_single_size_is_refused_with_what_works(self, tmp_path):
+        kwargs = {"pretrained_backbone": False, "backbone_kwargs": {"img_size": (64, 96)}}
+        BiSeNet(5, "test_coatnet", **kwargs).save_pretrained(tmp_path / "network")
+        with pytest.raises(ValueError, match=r"got one for 64x96 alone; torch\.onnx\.export"):
+            main(Config(tmp_path / "network", tmp_path / "runs" / "network.onnx"))
+        assert not (tmp_path / "runs").exists()
+
+    def test_is_read_from_the_command_line_as_the_docstring_says(self, folder):
+        line = [str(folder), "--output", "runs/city.onnx"]
+        assert tyro.cli(Config, args=line) == Config(folder, Path("runs/city.onnx"))
 
     def test_an_untrained_network_needs_no_folder(self, written, tmp_path, monkeypatch):
         monkeypatch.setattr(export, "write_onnx", lambda _, path: shutil.copy(written, path))

@@ -5,6 +5,7 @@ import av
 import numpy as np
 import pytest
 import torch
+import tyro
 from PIL import Image
 
 import predict
@@ -271,8 +272,20 @@ class TestNothingIsLost:
         main(replace(config, images=path, output=config.images / "overlays"))
         assert files(config.images) == ["a.png", "overlays/a.png"]
 
+    def test_a_file_in_the_place_of_the_folder_stays(self, config):
+        Image.fromarray(street()).save(config.images / "a.png")
+        config.output.write_text("old")
+        with pytest.raises(NotADirectoryError, match=r"to be a folder, got the file .*overlays"):
+            main(replace(config, overwrite=True))
+        assert config.output.read_text() == "old"
+
 
 class TestConfig:
+    def test_is_read_from_the_command_line_as_the_docstring_says(self, config):
+        line = [str(config.network), str(config.images), "--size", "96", "192"]
+        expected = Config(config.network, config.images, size=(96, 192))
+        assert tyro.cli(Config, args=line) == expected
+
     @pytest.mark.parametrize(
         "wrong", [{"opacity": 1.1}, {"opacity": -0.1}, {"size": (31, 64)}, {"size": (64, 31)}]
     )

@@ -117,6 +117,21 @@ class TestOutput:
             network(images).logits, F.interpolate(coarse, (64, 96), mode="bilinear")
         )
 
+    def test_native_logits_are_what_is_up_sampled(self):
+        network, images = tiny(), torch.rand(2, 3, 70, 96)
+        native, default = network(images, size="native"), network(images)
+        for coarse, logits, shape in zip(
+            (native.logits, *native.auxiliary),
+            (default.logits, *default.auxiliary),
+            [(9, 12), (9, 12), (5, 6)],
+            strict=True,
+        ):
+            assert coarse.shape[-2:] == shape
+            expected = F.interpolate(coarse, (70, 96), mode="bilinear", align_corners=False)
+            torch.testing.assert_close(logits, expected)
+        with pytest.raises(ValueError, match='"native" or None, got \'coarse\''):
+            network(images, size="coarse")
+
     def test_another_size_holds_for_the_auxiliary_logits_too(self):
         output = tiny()(torch.rand(2, 3, 64, 96), size=(10, 20))
         assert {x.shape for x in (output.logits, *output.auxiliary)} == {(2, 5, 10, 20)}

@@ -150,11 +150,13 @@ def test_a_batch_of_one_trains_where_the_table_says_nothing_else(row, network, i
     assert network(image).logits.isfinite().all()
 
 
-def test_grey_images_are_a_choice(row):
-    if row.remarks == "RGB alone":
+@pytest.mark.parametrize("in_channels", [1, 3])
+def test_grey_and_colour_images_are_a_choice(row, in_channels):
+    if row.remarks == "RGB alone" and in_channels == 1:
         pytest.skip("its first layer is made for three channels")
     with torch.device("meta"):
-        logits, auxiliary = row.build(1)(torch.empty(2, 1, *row.size(160, 224)))
+        network = row.build(in_channels)
+        logits, auxiliary = network(torch.empty(2, in_channels, *row.size(160, 224)))
     assert {x.shape for x in (logits, *auxiliary)} == {(2, 3, *row.size(160, 224))}
 
 

@@ -18,7 +18,7 @@ WAYS = {"products": math.inf, "ffts": -1}
 
 @pytest.fixture(params=WAYS)
 def way(request, monkeypatch):
-    monkeypatch.setattr(spectrum, "_VECTORS_PER_LEVEL", WAYS[request.param])
+    monkeypatch.setattr(spectrum, "_PRODUCTS_PER_LEVEL", WAYS[request.param])
     return request.param
 
 
@@ -27,7 +27,7 @@ def test_both_ways_equal_the_reference(way, height, width, beta):
     source, target = images(2, 3, height, width, seed=height * width)
     expected = oracle.fourier_domain_adaptation(source.numpy(), target.numpy(), beta)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(spectrum, "_VECTORS_PER_LEVEL", WAYS[way])
+        patch.setattr(spectrum, "_PRODUCTS_PER_LEVEL", WAYS[way])
         assert_exact(fourier_domain_adaptation(source, target, beta), expected)
 
 
@@ -35,6 +35,25 @@ def test_the_published_settings_take_the_way_that_was_measured_faster():
     large = torch.empty(1, 3, 512, 1024)
     assert spectrum._matrix_products_pay(large, 5)
     assert not spectrum._matrix_products_pay(large, 51)
+    prime = torch.empty(1, 3, 512, 1021)  # no good size for an FFT
+    assert spectrum._matrix_products_pay(prime, 51)
+
+
+def test_an_fft_costs_its_levels_and_more_where_a_prime_is_large():
+    assert spectrum._fft_levels(1024) == 10
+    assert spectrum._fft_levels(1280) == 8 + 5 / 2
+    assert spectrum._fft_levels(1914) == (2 + 3 + 11 + 29) / 2
+    assert spectrum._fft_levels(2 * 1021) == 1 + 4 * math.log2(1021)
+    assert spectrum._fft_levels(1) == 0
+
+
+def test_a_compiled_graph_serves_images_of_any_width():
+    compiled = torch.compile(fourier_domain_adaptation, fullgraph=True, dynamic=True, backend="eager")
+    for width in (64, 61, 92):
+        source, target = images(1, 3, 48, width)
+        with torch.compiler.set_stance("fail_on_recompile" if width != 64 else "default"):
+            adapted = compiled(source, target, 0.1)
+        assert_exact(adapted, fourier_domain_adaptation(source, target, 0.1))
 
 
 @pytest.mark.usefixtures("way")
@@ -106,7 +125,7 @@ def coarse_products():
 
 @pytest.mark.usefixtures("coarse_products")
 def test_coarse_matrix_products_stay_the_users_and_never_ours(monkeypatch):
-    monkeypatch.setattr(spectrum, "_VECTORS_PER_LEVEL", math.inf)
+    monkeypatch.setattr(spectrum, "_PRODUCTS_PER_LEVEL", math.inf)
     source, target = images(2, 3, 128, 200, dtype=torch.float32)
     expected = fourier_domain_adaptation(source.double(), target.double(), 0.2).float()
     matrices = [image[0, 0] for image in (source, target.mT)]

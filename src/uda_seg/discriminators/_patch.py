@@ -5,6 +5,8 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from uda_seg.discriminators._depthwise import HalvingDepthwise
+
 __all__ = ["DepthwiseFC", "FullyConv"]
 
 
@@ -89,7 +91,7 @@ def _strided_convolution(in_channels: int, out_channels: int) -> nn.Module:
 
 def _separable_convolution(in_channels: int, out_channels: int) -> nn.Module:
     return nn.Sequential(
-        nn.Conv2d(in_channels, in_channels, 4, stride=2, padding=1, groups=in_channels),
+        HalvingDepthwise(in_channels),
         nn.Conv2d(in_channels, out_channels, 1),
     )
 
@@ -103,7 +105,7 @@ def _stages(
         )
     layers: list[nn.Module] = []
     for channels in pairwise((in_channels, width, 2 * width, 4 * width, 8 * width, 1)):
-        layers += [convolution(*channels), nn.LeakyReLU(0.2)]
+        layers += [convolution(*channels), nn.LeakyReLU(0.2, inplace=True)]
     return nn.Sequential(*layers[:-1])  # the last stage ends in raw logits
 
 

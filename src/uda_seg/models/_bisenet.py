@@ -1,6 +1,6 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import torch.nn.functional as F
 from huggingface_hub import PyTorchModelHubMixin
@@ -12,6 +12,8 @@ from uda_seg.models._blocks import ContextPath, FeatureFusion, Head, SpatialPath
 from uda_seg.models._same_padding import follow_same_padding
 
 __all__ = ["BiSeNet", "BiSeNetOutput"]
+
+Size = tuple[int, int] | Literal["native"]
 
 
 class BiSeNetOutput(NamedTuple):
@@ -101,24 +103,27 @@ class BiSeNet(nn.Module, PyTorchModelHubMixin, library_name="uda-seg"):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
 
-    def forward(self, images: Tensor, *, size: tuple[int, int] | None = None) -> BiSeNetOutput:
+    def forward(self, images: Tensor, *, size: Size | None = None) -> BiSeNetOutput:
         """Class logits of a batch of images.
 
         Args:
             images: ``(B, C, H, W)`` floating point, normalised by :attr:`normalization`, H and W
                 of at least 32. A batch of one may train; at 32x32 exactly most backbones' batch
                 norm refuses it, having a single value a channel.
-            size: height and width of the logits; the images' own by default. A smaller one makes
-                training cheaper, the ground truth's makes evaluation exact.
+            size: height and width of the logits; the images' own by default, and the ground
+                truth's for an exact evaluation. ``"native"`` leaves them as coarse as they are
+                computed, at stride 8 and the second auxiliary at stride 16, which makes training
+                cheaper with a loss that takes such, ``uda_seg.losses.bisenet_loss``.
 
         Returns:
             The logits and, while training, the auxiliary logits, all ``(B, K, *size)``.
 
         Raises:
-            ValueError: if the images have another number of channels or are too small, or the
-                backbone takes a single size and the images have another.
+            ValueError: if the images have another number of channels or are too small, ``size``
+                is an unknown word, or the backbone takes a single size and the images have
+                another.
         """
-        self._check(images)
+        self._check(images, size)
         stride16, stride32 = extract_features(self.backbone, images)
         detail = self.spatial_path(images)
         context8, context16 = self.context_path(stride16, stride32, detail.shape[-2:])
@@ -180,7 +185,9 @@ class BiSeNet(nn.Module, PyTorchModelHubMixin, library_name="uda-seg"):
         network: Self = super()._from_pretrained(**kwargs)
         return network
 
-    def _check(self, images: Tensor) -> None:
+    def _check(self, images: Tensor, size: Size | None) -> None:
+        if isinstance(size, str) and size != "native":
+            raise ValueError(f'expected size to be (height, width), "native" or None, got {size!r}')
         if images.ndim != 4 or images.shape[1] != self.in_channels:
             raise ValueError(
                 f"expected images of shape (B, {self.in_channels}, H, W), got "
@@ -193,5 +200,7 @@ class BiSeNet(nn.Module, PyTorchModelHubMixin, library_name="uda-seg"):
             )
 
 
-def _resize(logits: Tensor, size: tuple[int, int]) -> Tensor:
+def _resize(logits: Tensor, size: Size) -> Tensor:
+    if isinstance(size, str):
+        return logits
     return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)

@@ -18,9 +18,9 @@ __all__ = ["Spectrum", "add_spectrum", "low_frequencies"]
 
 Spectrum = tuple[Tensor, Tensor]
 
-# Up to this many basis vectors for each doubling of the pixel count, matrix products beat FFTs.
+# Up to this many multiply-adds a pixel for each level of a row's FFT, matrix products are quicker.
 # benchmarks/fda.py measures both ways over a grid; docs/fda.md has its table.
-_VECTORS_PER_LEVEL = 2.5
+_PRODUCTS_PER_LEVEL = 6
 
 # FFTs of so many bytes of images stay in a processor's cache, and take half the time.
 _CACHE_BYTES = 2**22
@@ -71,7 +71,25 @@ def _matrix_products_pay(images: Tensor, highest: int) -> bool:
         return False  # a compiled graph cannot switch TF32 off; FFTs do not use it
     vectors = 2 * (highest + 1)
     products = vectors * (1 + vectors / height)  # multiply-adds a pixel, over both axes
-    return products <= _VECTORS_PER_LEVEL * math.log2(height * width)
+    # A compiled graph is for any width, and must not divide by it.
+    levels = math.log2(width) if torch.compiler.is_compiling() else _fft_levels(width)
+    return products <= _PRODUCTS_PER_LEVEL * levels
+
+
+def _fft_levels(size: int) -> float:
+    """What an FFT of this size costs a value; the one along the rows costs most by far.
+
+    log2 of the size for powers of 2. A prime factor p counts p / 2, until Bluestein's algorithm,
+    which takes any p with FFTs of other sizes, is cheaper.
+    """
+    levels, factor = 0.0, 2
+    while size > 1:
+        while factor * factor <= size and size % factor:
+            factor += 1
+        prime = factor if size % factor == 0 else size
+        levels += min(prime / 2, 4 * math.log2(prime))
+        size //= prime
+    return levels
 
 
 def _analyze_by_products(images: Tensor, highest: int) -> Spectrum:

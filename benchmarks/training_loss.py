@@ -1,0 +1,138 @@
+"""A training step of BiSeNet: its losses over full-size logits against the losses in bands.
+
+    python benchmarks/training_loss.py
+
+*Plain* takes the network's three outputs at the labels' size; *banded* takes them as coarse as they
+are and up-samples them in bands, which gives the same loss. *No loss* is the step with the mean of
+the coarse logits instead: no loss can be faster. Networks and images are channels-last, as in the
+examples, which is the quicker layout. The losses alone have outputs of strides 8, 8 and 16 that are
+right in nine pixels of ten, as late in a training, so that OHEM has to search.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from measuring import peak_memory, save, time_in_turns
+from uda_seg.losses import ohem_cross_entropy, upsampled_cross_entropy
+from uda_seg.models import BiSeNet
+
+SIZES = [(512, 1024), (720, 1280)]
+BACKBONES = ["resnet18", "lcnet_050"]
+CLASSES = 19
+Loss = Callable[[Tensor, Tensor], Tensor]
+Runs = dict[str, Callable[[], Tensor]]
+
+
+def main() -> None:
+    """Measure all, print a table, write the JSON."""
+    torch.manual_seed(0)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    runs = {
+        f"{part} {height}x{width}": make((height, width), device)
+        for part, make in [
+            ("losses alone,", losses_alone),
+            *((f"step, {backbone},", partial(steps, backbone)) for backbone in BACKBONES),
+        ]
+        for height, width in SIZES
+    }
+    results = {name: time_in_turns(candidates, rounds=5) for name, candidates in runs.items()}
+    for name, candidates in runs.items():
+        for candidate, run in candidates.items():
+            results[name][candidate]["loss"] = run().item()
+            results[name][candidate]["peak_MiB"] = peak_memory(run)
+    show(results)
+    print(save("training_loss-cuda" if device == "cuda" else "training_loss", results, "timm"))
+
+
+def losses_alone(size: tuple[int, int], device: str) -> Runs:
+    """Forward and backward of the losses of three coarse outputs."""
+    labels = some_labels(size, device)
+    outputs = [mostly_right_logits(labels, stride).requires_grad_() for stride in (8, 8, 16)]
+
+    def run(loss: Loss, plain: bool) -> Tensor:
+        maps = [up_sampled(logits, size) if plain else logits for logits in outputs]
+        total = torch.stack([loss(logits, labels) for logits in maps]).sum()
+        total.backward()
+        for logits in outputs:
+            logits.grad = None
+        return total.detach()
+
+    return both_ways(run)
+
+
+def steps(backbone: str, size: tuple[int, int], device: str) -> Runs:
+    """Forward, losses and backward of the whole network."""
+    network = BiSeNet(CLASSES, backbone, pretrained_backbone=False).to(device)
+    network.to(memory_format=torch.channels_last)
+    images, labels = torch.rand(1, 3, *size, device=device), some_labels(size, device)
+    images = images.contiguous(memory_format=torch.channels_last)
+
+    def run(loss: Loss, plain: bool) -> Tensor:
+        logits, auxiliary = network(images, size=size if plain else "native")
+        total = torch.stack([loss(maps, labels) for maps in (logits, *auxiliary)]).sum()
+        total.backward()
+        network.zero_grad()
+        return total.detach()
+
+    return both_ways(run) | {"no loss": partial(run, lambda logits, _: logits.mean(), plain=False)}
+
+
+def both_ways(run: Callable[[Loss, bool], Tensor]) -> Runs:
+    """The two losses, plain and banded; plain OHEM selects its pixels as banded OHEM does."""
+    plain = partial(F.cross_entropy, ignore_index=255)
+    return {
+        "plain": partial(run, plain, plain=True),
+        "banded": partial(run, upsampled_cross_entropy, plain=False),
+        "plain OHEM": partial(run, ohem_cross_entropy, plain=True),
+        "banded OHEM": partial(run, ohem_cross_entropy, plain=False),
+    }
+
+
+def up_sampled(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """As the network does it."""
+    return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+
+
+def some_labels(size: tuple[int, int], device: str) -> Tensor:
+    """Patches of 16x16 pixels, a tenth of them ignored."""
+    patches = torch.randint(CLASSES, (1, 1, size[0] // 16, size[1] // 16), device=device)
+    patches[torch.rand(patches.shape, device=device) < 0.1] = 255
+    return F.interpolate(patches.float(), size=size)[:, 0].long()
+
+
+def mostly_right_logits(labels: Tensor, stride: int) -> Tensor:
+    """Sure of the label in nine pixels of ten, and of any class in the tenth."""
+    classes = labels[:, ::stride, ::stride].clamp(max=CLASSES - 1)
+    wrong = torch.rand(classes.shape, device=labels.device) < 0.1
+    classes = torch.where(wrong, torch.randint_like(classes, CLASSES), classes)
+    return 8 * F.one_hot(classes, CLASSES).movedim(3, 1) + torch.randn(
+        1, CLASSES, *classes.shape[1:], device=labels.device
+    )
+
+
+def show(results: dict[str, dict[str, dict[str, float]]]) -> None:
+    """Print what docs/training-loss.md quotes."""
+    table = Table("what", "loss", "ms", "low", "high", "of plain", "peak MiB", "of plain", "value")
+    for name, candidates in results.items():
+        for candidate, figures in candidates.items():
+            plain = candidates["plain OHEM" if "OHEM" in candidate else "plain"]
+            table.add_row(
+                name,
+                candidate,
+                *(f"{figures[key]:.0f}" for key in ("median_ms", "low_ms", "high_ms")),
+                f"{figures['median_ms'] / plain['median_ms']:.2f}",
+                f"{figures['peak_MiB']:.0f}",
+                f"{figures['peak_MiB'] / plain['peak_MiB']:.2f}",
+                f"{figures['loss']:.5f}",
+            )
+    Console(width=120).print(table)
+
+
+if __name__ == "__main__":
+    main()

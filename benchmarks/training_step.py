@@ -1,0 +1,231 @@
+"""One adversarial adaptation step: the plain public formulation against ours, and part by part.
+
+    PYTHONPATH=examples:tests python benchmarks/training_step.py
+
+*Plain* is the step as it is published: FDA in numpy (the tests' oracle), all three heads at full
+size under cross entropy, the fully convolutional discriminator in three separate passes, torch's
+default memory layout. *Ours* is ``examples/adaptation.py`` with FDA by matrix products, the
+auxiliary losses in bands, the light discriminator and channels-last networks. With the
+discriminator of the plain formulation ours has the same losses, which is checked first; with the
+light one it is another discriminator, and its losses are another game's.
+
+The parts are timed alone, on inputs held ready. Learning rates are zero, so that all rounds do the
+same work.
+"""
+
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from kornia.enhance import Normalize
+from lightning_fabric import Fabric
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+
+from adaptation import adversarial_step
+from measuring import peak_memory, save, time_in_turns
+from oracles import fda as oracle
+from uda_seg.discriminators import DepthwiseFC, FullyConv
+from uda_seg.losses import upsampled_cross_entropy
+from uda_seg.models import BiSeNet, BiSeNetOutput
+from uda_seg.transforms import fourier_domain_adaptation
+
+SETTINGS = {  # size, backbone, batch size, rounds
+    "4x96x192, lcnet_050": ((96, 192), "lcnet_050", 4, 20),
+    "1x512x1024, resnet18": ((512, 1024), "resnet18", 1, 7),
+}
+CLASSES, BETA, WEIGHT = 19, 0.05, 0.001
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def main() -> None:
+    """Check the losses, measure all, print tables, write the JSON."""
+    torch.manual_seed(0)
+    results = {}
+    for name, (size, backbone, batch_size, rounds) in SETTINGS.items():
+        plain, ours, same_game = formulations(size, backbone, batch_size)
+        losses = {"plain": plain.step(), "ours, full discriminator": same_game.step()}
+        check_same(*losses.values())
+        steps = {"plain": plain.step, "ours": ours.step}
+        parts = {"plain": plain.parts(), "ours": ours.parts()}
+        times = {"step": time_in_turns(steps, rounds=rounds)}
+        for part in parts["plain"]:
+            candidates = {who: runs[part] for who, runs in parts.items()}
+            times[part] = time_in_turns(candidates, rounds=rounds)
+        results[name] = {"losses": losses, "times": times, "steps": steps}
+    for result in results.values():  # after all times, since it changes the allocator
+        steps = result.pop("steps")
+        result["peak_MiB"] = {who: peak_memory(step) for who, step in steps.items()}
+    show(results)
+    name = "training_step-cuda" if DEVICE == "cuda" else "training_step"
+    print(save(name, results, "numpy", "timm", "lightning-fabric"))
+
+
+@dataclass
+class Formulation:
+    """A segmenter, a discriminator and one batch; ``ours`` says by which way they are trained."""
+
+    network: BiSeNet
+    discriminator: nn.Module
+    source: Tensor
+    labels: Tensor
+    target: Tensor
+    ours: bool
+
+    def __post_init__(self) -> None:
+        if self.ours:
+            for module in (self.network, self.discriminator):
+                module.to(memory_format=torch.channels_last)
+        self.fabric = Fabric(accelerator=DEVICE, devices=1)
+        self.normalize = Normalize(*map(torch.tensor, self.network.normalization))
+        self.optimizers = (
+            torch.optim.SGD(self.network.parameters(), 0.0, momentum=0.9, weight_decay=5e-4),
+            torch.optim.Adam(self.discriminator.parameters(), 0.0, betas=(0.9, 0.99)),
+        )
+
+    def step(self) -> dict[str, float]:
+        """The whole step, from images in [0, 1] to both optimizers; its losses."""
+        images, target = self.normalize(self.adapted()), self.normalize(self.target)
+        if self.ours:
+            losses = adversarial_step(
+                self.fabric,
+                Lean(self.network),
+                self.discriminator,
+                images,
+                target,
+                self.segmentation_loss,
+                weight=WEIGHT,
+            )
+        else:
+            losses = self.plain_step(images, target)
+        self.update()
+        return {name: loss.item() for name, loss in losses.items()}
+
+    def plain_step(self, images: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Tsai et al., CVPR 2018, written out."""
+        self.discriminator.requires_grad_(False)
+        source_output = self.network(images)
+        segmentation = self.segmentation_loss(source_output)
+        segmentation.backward()
+        target_maps = self.network(target).logits.softmax(1)
+        fooling = domain_loss(self.discriminator(target_maps), 0.0)
+        (WEIGHT * fooling).backward()
+        self.discriminator.requires_grad_(True)
+        source_maps = source_output.logits.detach().softmax(1)
+        on_source = domain_loss(self.discriminator(source_maps), 0.0) / 2
+        on_source.backward()
+        on_target = domain_loss(self.discriminator(target_maps.detach()), 1.0) / 2
+        on_target.backward()
+        return {
+            "segmentation": segmentation.detach(),
+            "adversarial": fooling.detach(),
+            "discriminator": (on_source + on_target).detach(),
+        }
+
+    def parts(self) -> dict[str, Callable[[], object]]:
+        """What the step consists of; gradients add up, and the optimizers find some."""
+        images, target = self.normalize(self.adapted()), self.normalize(self.target)
+        segmenter = Lean(self.network) if self.ours else self.network
+        with torch.no_grad():
+            maps = segmenter(target).logits.softmax(1)
+        return {
+            "FDA": self.adapted,
+            "segmenter on the source": lambda: self.segmentation_loss(segmenter(images)).backward(),
+            "segmenter on the target": lambda: segmenter(target).logits.softmax(1).backward(maps),
+            "discriminator, frozen": partial(self.fool, maps.clone().requires_grad_()),
+            "discriminator, learning": partial(self.tell_apart, maps),
+            "optimizers": lambda: [each.step() for each in self.optimizers],
+        }
+
+    def adapted(self) -> Tensor:
+        """The source with the target's low frequencies."""
+        if self.ours:
+            return fourier_domain_adaptation(self.source, self.target, BETA)
+        arrays = self.source.cpu().numpy(), self.target.cpu().numpy()
+        return torch.from_numpy(oracle.fourier_domain_adaptation(*arrays, BETA)).to(self.source)
+
+    def segmentation_loss(self, output: BiSeNetOutput) -> Tensor:
+        """Cross entropy of all three heads."""
+        loss: Loss = upsampled_cross_entropy if self.ours else F.cross_entropy
+        heads = (output.logits, *output.auxiliary)
+        return torch.stack([loss(logits, self.labels, ignore_index=255) for logits in heads]).sum()
+
+    def fool(self, maps: Tensor) -> None:
+        """The pass whose gradient is the segmenter's."""
+        self.discriminator.requires_grad_(False)
+        torch.autograd.grad(domain_loss(self.discriminator(maps), 0.0), maps)
+        self.discriminator.requires_grad_(True)
+
+    def tell_apart(self, maps: Tensor) -> None:
+        """Both passes whose gradient is the discriminator's."""
+        for label in (0.0, 1.0):
+            (domain_loss(self.discriminator(maps), label) / 2).backward()
+
+    def update(self) -> None:
+        """Step, and forget the gradients."""
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+
+
+class Lean(nn.Module):
+    """Full size for the logits alone, which the discriminator sees; the auxiliary ones coarse."""
+
+    def __init__(self, network: BiSeNet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> BiSeNetOutput:
+        """As BiSeNet, in training."""
+        logits, auxiliary = self.network(images, size="native")
+        full = F.interpolate(logits, images.shape[-2:], mode="bilinear", align_corners=False)
+        return BiSeNetOutput(full, auxiliary)
+
+
+def formulations(
+    size: tuple[int, int], backbone: str, batch_size: int
+) -> tuple[Formulation, Formulation, Formulation]:
+    """Plain, ours, and ours with plain's discriminator, on the same weights and batch."""
+    source, target = torch.rand(2, batch_size, 3, *size, device=DEVICE).unbind()
+    patches = torch.randint(CLASSES, (batch_size, 1, size[0] // 16, size[1] // 16), device=DEVICE)
+    patches[torch.rand(patches.shape, device=DEVICE) < 0.1] = 255
+    labels = F.interpolate(patches.float(), size=size)[:, 0].long()
+    network = BiSeNet(CLASSES, backbone, pretrained_backbone=False).to(DEVICE)
+    full, light = FullyConv(CLASSES).to(DEVICE), DepthwiseFC(CLASSES).to(DEVICE)
+    return tuple(
+        Formulation(deepcopy(network), deepcopy(judge), source, labels, target, ours)
+        for judge, ours in ((full, False), (light, True), (full, True))
+    )
+
+
+def domain_loss(logits: Tensor, label: float) -> Tensor:
+    """Binary cross entropy against one label, source 0 and target 1."""
+    return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, label))
+
+
+def check_same(plain: dict[str, float], ours: dict[str, float]) -> None:
+    """Both formulations have one definition of every loss."""
+    for name, value in plain.items():
+        if abs(ours[name] - value) > 1e-4 * abs(value):
+            raise ArithmeticError(f"expected equal losses, got {plain} and {ours}")
+
+
+def show(results: dict) -> None:
+    """One table a setting."""
+    for setting, result in results.items():
+        table = Table("part", "plain ms", "ours ms", "ours is faster", title=setting)
+        for part, times in result["times"].items():
+            plain, ours = (times[who]["median_ms"] for who in ("plain", "ours"))
+            table.add_row(part, f"{plain:.1f}", f"{ours:.1f}", f"{plain / ours:.1f}x")
+        plain, ours = (result["peak_MiB"][who] for who in ("plain", "ours"))
+        table.add_row("peak MiB", f"{plain:.0f}", f"{ours:.0f}", f"{plain / ours:.1f}x")
+        Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
