@@ -207,6 +207,9 @@ def test_integer_images_are_refused_with_advice(which):
         ((3, 8, 8), (3, 8, 8), r"source images of shape \(B, C, H, W\), got \(3, 8, 8\)"),
         ((1, 3, 8, 8), (3, 8, 8), r"target images of shape \(B, C, H, W\), got \(3, 8, 8\)"),
         ((1, 3, 8, 8), (1, 3, 0, 8), r"target images of shape .* got \(1, 3, 0, 8\)"),
+        ((0, 3, 8, 8), (0, 3, 8, 8), r"at least one of source images .* got \(0, 3, 8, 8\)"),
+        ((1, 3, 8, 8), (1, 3, 1, 8, 8), r"amplitude .*b \+ 1\), got \(1, 3, 1, 8, 8\)"),
+        ((1, 3, 8, 8), (1, 3, 2, 9, 8), r"amplitude .*b \+ 1\), got \(1, 3, 2, 9, 8\)"),
         ((4, 3, 8, 8), (2, 3, 8, 8), r"target of 4 or 1 images .* got \(2, 3, 8, 8\)"),
         ((2, 3, 8, 8), (2, 1, 8, 8), r"with 3 channels .* got \(2, 1, 8, 8\)"),
         ((2, 3, 8, 8), (1, 1, 2, 3, 3), r"with 3 channels .* got \(1, 1, 2, 3, 3\)"),
@@ -231,3 +234,9 @@ def test_a_beta_out_of_range_is_refused(beta):
 def test_a_beta_for_another_batch_size_is_refused(shape):
     with pytest.raises(ValueError, match=r"of shape \(2,\)"):
         fourier_domain_adaptation(*images(2, 3, 8, 8), torch.full(shape, 0.1))
+
+
+@pytest.mark.parametrize("beta", [(0.01, 0.1), [0.1, 0.1]])
+def test_a_range_of_betas_is_refused_and_sent_to_the_class(beta):
+    with pytest.raises(TypeError, match=r"tensor \(2,\).*FDA\(beta\) draws"):
+        fourier_domain_adaptation(*images(2, 3, 8, 8), beta)
