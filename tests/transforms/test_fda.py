@@ -1,10 +1,12 @@
 """FDA against the paper's three steps in numpy."""
 
 import itertools
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -158,6 +160,18 @@ def test_the_size_of_a_smooth_target_does_not_matter(height, width, seed):
     assert_exact(
         fourier_domain_adaptation(source, one, 0.1), fourier_domain_adaptation(source, other, 0.1)
     )
+
+
+@pytest.mark.parametrize("size", [(60, 120), (97, 150), (240, 480)])
+def test_a_resized_copy_of_a_target_is_within_a_grey_level(size):
+    source, noise = images(1, 3, 64, 128)
+    resize = partial(F.interpolate, mode="bilinear", antialias=True)
+    target = resize(noise[..., :12, :24], size=(120, 240))
+    beta = 0.05
+    adapted = fourier_domain_adaptation(source, target, beta)
+    from_copy = fourier_domain_adaptation(source, resize(target, size=size), beta)
+    assert (adapted - source).abs().max() > 10 / 255
+    assert (from_copy - adapted).abs().max() < 1 / 255
 
 
 def test_one_target_serves_the_whole_batch():
