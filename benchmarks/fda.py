@@ -22,6 +22,7 @@ from uda_seg.transforms import _spectrum, fourier_domain_adaptation
 
 BETAS = (0.01, 0.05, 0.10)
 SHAPE = (4, 3, 512, 1024)
+OTHER_SHAPES = [(4, 3, 96, 192), (1, 3, 321, 499), (2, 3, 720, 1280), (1, 3, 1024, 2048)]
 CROSSOVER_SHAPES = [
     (4, 3, 96, 192), (1, 3, 256, 512), (4, 3, 256, 512), (1, 3, 512, 1024), (4, 3, 512, 1024),
     (2, 3, 720, 1280), (1, 3, 1024, 2048), (1, 3, 1052, 1914), (4, 3, 509, 1021),
@@ -39,6 +40,10 @@ def main() -> None:
         "copy": against_a_copy(source, target),
         "crossover": crossover(device),
         "formulas": against_other_formulas(source, target),
+        "sizes": {
+            "x".join(map(str, shape)): at_each_beta(*torch.rand(2, *shape, device=device).unbind())
+            for shape in OTHER_SHAPES
+        },
     }
     show(results)
     print(save("fda-cuda" if device == "cuda" else "fda", results, "numpy", "albumentations"))
@@ -61,25 +66,24 @@ def against_a_copy(source: Tensor, target: Tensor) -> dict[str, dict[str, dict[s
 
 def against_other_formulas(source: Tensor, target: Tensor) -> dict[str, dict[str, object]]:
     """Each formula at each beta: time, peak memory, and the error against numpy in float64."""
-    formulas = {
-        "ours": fourier_domain_adaptation,
-        "numpy": in_numpy,
-        "torch fft2": by_fft2,
-        "torch rfft2": by_rfft2,
-        "albumentations": in_albumentations,
-    }
-    results: dict[str, dict[str, object]] = {}
+    results: dict[str, dict[str, object]] = dict(at_each_beta(source, target))
     for beta in BETAS:
-        runs = {name: partial(run, source, target, beta) for name, run in formulas.items()}
-        times = time_in_turns(runs, rounds=8)
         exact = in_numpy(source.double(), target.double(), beta)
-        for name, run in runs.items():
-            error = (run().double() - exact).abs().max().item()
-            results[f"{name} {beta}"] = {**times[name], "error": error}
-    for beta in BETAS:
-        for name, formula in formulas.items():
+        for name, formula in FORMULAS.items():
+            error = (formula(source, target, beta).double() - exact).abs().max().item()
             memory = peak_memory(partial(formula, source, target, beta))
-            results[f"{name} {beta}"]["peak_MiB"] = memory
+            results[f"{name} {beta}"] |= {"error": error, "peak_MiB": memory}
+    return results
+
+
+def at_each_beta(source: Tensor, target: Tensor) -> dict[str, dict[str, float]]:
+    """Times of each formula, with kept memory."""
+    keep_freed_memory()
+    results = {}
+    for beta in BETAS:
+        runs = {name: partial(run, source, target, beta) for name, run in FORMULAS.items()}
+        times = time_in_turns(runs, rounds=8)
+        results |= {f"{name} {beta}": figures for name, figures in times.items()}
     return results
 
 
@@ -154,6 +158,15 @@ def in_albumentations(source: Tensor, target: Tensor, beta: float) -> Tensor:
     return torch.from_numpy(np.stack(adapted)).to(source.device)
 
 
+FORMULAS = {
+    "ours": fourier_domain_adaptation,
+    "numpy": in_numpy,
+    "torch fft2": by_fft2,
+    "torch rfft2": by_rfft2,
+    "albumentations": in_albumentations,
+}
+
+
 def show(results: dict) -> None:
     """Print what docs/fda.md quotes."""
     console = Console()
@@ -173,6 +186,13 @@ def show(results: dict) -> None:
             f"{figures['peak_MiB']:.0f}",
             f"{figures['error']:.1e}",
         )
+    console.print(table)
+    table = Table("shape", "beta", "ours ms", *(f"{name}, times" for name in list(FORMULAS)[1:]))
+    for shape, figures in results["sizes"].items():
+        for beta in BETAS:
+            ours, *others = (figures[f"{name} {beta}"]["median_ms"] for name in FORMULAS)
+            ratios = (f"{other / ours:.1f}" for other in others)
+            table.add_row(shape, str(beta), f"{ours:.1f}", *ratios)
     console.print(table)
     table = Table("shape", "beta", "products ms", "FFTs ms", "chosen", "of the best")
     for name, times in results["crossover"].items():

@@ -3,9 +3,9 @@
     python examples/amplitude_bank.py --target-root cityscapes --size 512 1024
 
 writes the low-frequency amplitudes of all training images (2,975 of Cityscapes: 0.19 GB at beta
-0.10 and 512x1024), and a picture of a source image in four of the styles. No image can be read
-back from amplitudes, so the file can go where the images may not. In another project, with
-`uda-seg` and `safetensors` installed:
+0.10 and 512x1024), and a picture of a source image in four of the styles. The file holds no phases
+and so no picture, which is not a proof of anonymity; it can be shared where the images are too
+large or must not go. In another project, with `uda-seg` and `safetensors` installed:
 
     bank = load_file("styles.safetensors")["amplitude"]
     fda = FDA(beta=(0.01, 0.1))

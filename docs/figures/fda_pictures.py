@@ -42,7 +42,7 @@ def save_panels(panels: dict[str, torch.Tensor]) -> None:
 
 
 def save_spectrum(source: torch.Tensor) -> None:
-    """The source's amplitude with the swapped windows, and what stays of the picture without."""
+    """The source's amplitude with the windows, and the picture inside and outside of one."""
     amplitude = torch.fft.fftshift(torch.fft.fft2(source.mean(1)[0]).abs()).log()
     height, width = amplitude.shape
     figure = Figure(figsize=(12, 3.2), layout="constrained")
@@ -66,9 +66,9 @@ def save_spectrum(source: torch.Tensor) -> None:
     left.set(title="log amplitude of the source", xlabel="v, cycles an image width", ylabel="u")
     low = fourier_domain_adaptation(source, torch.zeros_like(source), 0.05)
     middle.imshow((source - low)[0].permute(1, 2, 0).clamp(0, 1).numpy())
-    middle.set_title("what beta 0.05 takes from the source")
+    middle.set_title("whose amplitudes beta 0.05 replaces")
     right.imshow((low + 0.5)[0].permute(1, 2, 0).clamp(0, 1).numpy())
-    right.set_title("what it keeps (on grey)")
+    right.set_title("what it leaves alone (on grey)")
     for axis in (middle, right):
         axis.set_axis_off()
     figure.savefig(DOCS / "fda-spectrum.png", dpi=80)

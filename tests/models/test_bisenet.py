@@ -129,7 +129,7 @@ class TestOutput:
             assert coarse.shape[-2:] == shape
             expected = F.interpolate(coarse, (70, 96), mode="bilinear", align_corners=False)
             torch.testing.assert_close(logits, expected)
-        with pytest.raises(ValueError, match='"native" or None, got \'coarse\''):
+        with pytest.raises(ValueError, match="\"native\" or None, got 'coarse'"):
             network(images, size="coarse")
 
     def test_another_size_holds_for_the_auxiliary_logits_too(self):

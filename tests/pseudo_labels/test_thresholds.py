@@ -1,5 +1,7 @@
 """Streamed class-wise thresholds against sorting all confidences."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -97,3 +99,14 @@ def test_arguments_out_of_range_are_refused(arguments):
 def test_probabilities_of_another_shape_are_refused(shape):
     with pytest.raises(ValueError, match=r"shape \(B, 3, H, W\)"):
         ClassThresholds(3).update(torch.rand(shape))
+
+
+@pytest.mark.parametrize("wrong", [7.0, math.nan])
+def test_logits_and_not_a_number_are_refused(wrong):
+    thresholds = ClassThresholds(3)
+    given = torch.full((1, 3, 2, 2), 0.2)
+    given[0, 1, 1, 0] = wrong
+    with pytest.raises(ValueError, match="softmax of logits first"):
+        thresholds.update(given)
+    thresholds.update(torch.ones(1, 3, 2, 2))  # a certain pixel is none
+    thresholds.update(torch.ones(0, 3, 2, 2))

@@ -1,10 +1,12 @@
 """FDA against the paper's three steps in numpy."""
 
 import itertools
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -160,6 +162,18 @@ def test_the_size_of_a_smooth_target_does_not_matter(height, width, seed):
     )
 
 
+@pytest.mark.parametrize("size", [(60, 120), (97, 150), (240, 480)])
+def test_a_resized_copy_of_a_target_is_within_a_grey_level(size):
+    source, noise = images(1, 3, 64, 128)
+    resize = partial(F.interpolate, mode="bilinear", antialias=True)
+    target = resize(noise[..., :12, :24], size=(120, 240))
+    beta = 0.05
+    adapted = fourier_domain_adaptation(source, target, beta)
+    from_copy = fourier_domain_adaptation(source, resize(target, size=size), beta)
+    assert (adapted - source).abs().max() > 10 / 255
+    assert (from_copy - adapted).abs().max() < 1 / 255
+
+
 def test_one_target_serves_the_whole_batch():
     source, target = images(3, 3, 20, 30)
     for beta in (0.1, 0.4, torch.tensor([0.1, 0.2, 0.3])):
@@ -207,6 +221,9 @@ def test_integer_images_are_refused_with_advice(which):
         ((3, 8, 8), (3, 8, 8), r"source images of shape \(B, C, H, W\), got \(3, 8, 8\)"),
         ((1, 3, 8, 8), (3, 8, 8), r"target images of shape \(B, C, H, W\), got \(3, 8, 8\)"),
         ((1, 3, 8, 8), (1, 3, 0, 8), r"target images of shape .* got \(1, 3, 0, 8\)"),
+        ((0, 3, 8, 8), (0, 3, 8, 8), r"at least one of source images .* got \(0, 3, 8, 8\)"),
+        ((1, 3, 8, 8), (1, 3, 1, 8, 8), r"amplitude .*b \+ 1\), got \(1, 3, 1, 8, 8\)"),
+        ((1, 3, 8, 8), (1, 3, 2, 9, 8), r"amplitude .*b \+ 1\), got \(1, 3, 2, 9, 8\)"),
         ((4, 3, 8, 8), (2, 3, 8, 8), r"target of 4 or 1 images .* got \(2, 3, 8, 8\)"),
         ((2, 3, 8, 8), (2, 1, 8, 8), r"with 3 channels .* got \(2, 1, 8, 8\)"),
         ((2, 3, 8, 8), (1, 1, 2, 3, 3), r"with 3 channels .* got \(1, 1, 2, 3, 3\)"),
@@ -231,3 +248,9 @@ def test_a_beta_out_of_range_is_refused(beta):
 def test_a_beta_for_another_batch_size_is_refused(shape):
     with pytest.raises(ValueError, match=r"of shape \(2,\)"):
         fourier_domain_adaptation(*images(2, 3, 8, 8), torch.full(shape, 0.1))
+
+
+@pytest.mark.parametrize("beta", [(0.01, 0.1), [0.1, 0.1]])
+def test_a_range_of_betas_is_refused_and_sent_to_the_class(beta):
+    with pytest.raises(TypeError, match=r"tensor \(2,\).*FDA\(beta\) draws"):
+        fourier_domain_adaptation(*images(2, 3, 8, 8), beta)

@@ -6,6 +6,7 @@ import torch
 
 from oracles.images import assert_exact, images
 from uda_seg.transforms import FDA, fourier_domain_adaptation, low_frequency_amplitude
+from uda_seg.transforms import _fda_augmentation as fda_augmentation
 
 
 def test_does_what_the_function_does():
@@ -100,10 +101,59 @@ def test_asks_for_a_target():
         fda(source)
 
 
-@pytest.mark.parametrize("beta", [-0.1, 0.6, float("nan"), (0.3, 0.1), (-0.1, 0.2), (0, 0.6)])
+@pytest.mark.parametrize(
+    "beta",
+    [-0.1, 0.6, float("nan"), (0.3, 0.1), (-0.1, 0.2), (0, 0.6), (0.1,), (0.1, 0.2, 0.3)],
+)
 def test_refuses_a_beta_out_of_range_or_order(beta):
     with pytest.raises(ValueError, match=r"in \[0, 0\.5\]"):
         FDA(beta)
+
+
+def test_refuses_a_tensor_of_betas_and_says_where_it_goes():
+    with pytest.raises(TypeError, match=r"fda\(source, target, beta=beta\)"):
+        FDA(torch.tensor([0.01, 0.1]))
+
+
+@pytest.mark.parametrize("settings", [0.3, (0.1, 0.2)])
+@pytest.mark.parametrize("p", [1.0, 0.5])
+def test_a_call_may_bring_its_own_betas(settings, p):
+    source, target = images(4, 3, 20, 20)
+    betas = torch.tensor([0.0, 0.1, 0.2, 0.5])
+    torch.manual_seed(0)
+    fda = FDA(settings, p=p)
+    adapted = fda(source, target, beta=betas, save_kwargs=True)
+    applied = fda._params["batch_prob"].view(-1, 1, 1, 1) > 0.5
+    expected = fourier_domain_adaptation(source, target, betas)
+    assert_exact(adapted, torch.where(applied, expected, source))
+    assert torch.equal(fda(source, params=fda._params), adapted)
+
+
+@pytest.mark.parametrize("which", ["source", "target"])
+def test_refuses_integer_images_with_advice_also_in_a_container(which):
+    given = dict(zip(("source", "target"), images(1, 3, 8, 8), strict=True))
+    given[which] = torch.zeros(1, 3, 8, 8, dtype=torch.uint8)
+    message = rf"{which}.*torch.uint8.*divide.*255"
+    with pytest.raises(TypeError, match=message):
+        FDA(0.1)(**given)
+    augment = K.AugmentationSequential(FDA(0.1), data_keys=["input"])
+    params = augment.forward_parameters(given["source"].shape)
+    params[0].data["target"] = given["target"]
+    with pytest.raises(TypeError, match=message):
+        augment(given["source"], params=params)
+
+
+def test_a_target_or_bank_may_stay_on_another_device(monkeypatch):
+    source, target = images(2, 3, 8, 8)
+    seen = []
+    monkeypatch.setattr(
+        fda_augmentation,
+        "fourier_domain_adaptation",
+        lambda source, target, _: seen.append(target.device) or source,
+    )
+    FDA(0.1)(source.to("meta"), target)
+    FDA(0.1)(source.to("meta"), low_frequency_amplitude(target, 0.1))
+    assert seen == [torch.device("meta")] * 2
 
 
 @pytest.mark.parametrize("beta", [0.05, (0.01, 0.1)])
@@ -143,6 +193,29 @@ def test_in_a_container_boxes_and_keypoints_stay_and_the_draws_replay():
     again, _, _ = augment(source, boxes, points, params=augment._params)
     assert torch.equal(again, adapted)
     assert not torch.equal(adapted, source)
+
+
+@pytest.mark.parametrize("shape", [(3, 16, 24), (1, 3, 16, 24)])
+def test_a_container_keeps_the_shape_of_a_single_image_and_its_mask(shape):
+    source, target = images(3, 16, 24, dtype=torch.float32)
+    augment = K.AugmentationSequential(FDA(0.2), data_keys=["input", "mask"], keepdim=True)
+    params = augment.forward_parameters((1, 3, 16, 24))
+    params[0].data["target"] = target.reshape(shape)
+    mask = torch.ones(1, 16, 24)
+    adapted, same_mask = augment(source, mask, params=params)
+    expected = fourier_domain_adaptation(source[None], target[None], 0.2)[0]
+    torch.testing.assert_close(adapted, expected, rtol=0, atol=0)
+    assert torch.equal(same_mask, mask)
+
+
+def test_a_container_may_draw_once_for_all_images():
+    augment = K.AugmentationSequential(
+        FDA((0.0, 0.5), p=0.5), data_keys=["input"], same_on_batch=True
+    )
+    for _ in range(10):
+        (params,) = augment.forward_parameters((8, 3, 16, 24))
+        assert params.data["beta"].unique().numel() == 1
+        assert params.data["batch_prob"].unique().numel() == 1
 
 
 def test_stands_between_kornia_transforms_in_a_container():
@@ -188,8 +261,13 @@ def test_keeps_the_dtype_also_under_autocast(dtype):
         assert FDA(0.1)(source, target).dtype == dtype
 
 
-def test_compiles_without_graph_breaks():
-    source, target = images(2, 3, 32, 40)
-    fda = FDA(0.05)
+@pytest.mark.parametrize("settings", [{"beta": 0.05}, {"beta": (0.0, 0.2), "p": 0.5}])
+@pytest.mark.parametrize("banked", [False, True])
+def test_compiles_without_graph_breaks(settings, banked):
+    source, target = images(4, 3, 32, 40)
+    if banked:
+        target = low_frequency_amplitude(target, 0.2)
+    fda = FDA(**settings)
     compiled = torch.compile(fda, backend="aot_eager", fullgraph=True)
-    assert_exact(compiled(source, target), fda(source, target))
+    adapted = compiled(source, target)
+    assert_exact(adapted, fda(source, target, params=fda._params))

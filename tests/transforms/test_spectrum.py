@@ -1,7 +1,9 @@
 """The two ways to the low frequencies, and all that must not change a result."""
 
+import itertools
 import math
 import threading
+import time
 
 import pytest
 import torch
@@ -48,7 +50,9 @@ def test_an_fft_costs_its_levels_and_more_where_a_prime_is_large():
 
 
 def test_a_compiled_graph_serves_images_of_any_width():
-    compiled = torch.compile(fourier_domain_adaptation, fullgraph=True, dynamic=True, backend="eager")
+    compiled = torch.compile(
+        fourier_domain_adaptation, fullgraph=True, dynamic=True, backend="eager"
+    )
     for width in (64, 61, 92):
         source, target = images(1, 3, 48, width)
         with torch.compiler.set_stance("fail_on_recompile" if width != 64 else "default"):
@@ -128,10 +132,15 @@ def test_coarse_matrix_products_stay_the_users_and_never_ours(monkeypatch):
     monkeypatch.setattr(spectrum, "_PRODUCTS_PER_LEVEL", math.inf)
     source, target = images(2, 3, 128, 200, dtype=torch.float32)
     expected = fourier_domain_adaptation(source.double(), target.double(), 0.2).float()
-    matrices = [image[0, 0] for image in (source, target.mT)]
-    exact = (matrices[0].double() @ matrices[1].double()).float()
-    if torch.equal(matrices[0] @ matrices[1], exact):
-        pytest.skip("this processor has no coarse float32 products")
+    seen, naps = set(), itertools.cycle((0.005, 0, 0.001))
+    multiply = spectrum._as_matrices
+
+    def watched(*args, **kwargs):  # not every processor has coarse products: ask the setting
+        time.sleep(next(naps))  # lets the other threads on, and out of step
+        seen.add(torch.backends.mkldnn.matmul.fp32_precision)
+        return multiply(*args, **kwargs)
+
+    monkeypatch.setattr(spectrum, "_as_matrices", watched)
     workers = [
         threading.Thread(target=fourier_domain_adaptation, args=(source, target, 0.2))
         for _ in range(4)
@@ -141,9 +150,22 @@ def test_coarse_matrix_products_stay_the_users_and_never_ours(monkeypatch):
     adapted = fourier_domain_adaptation(source, target, 0.2)
     for worker in workers:
         worker.join()
+    assert seen == {"ieee"}
     torch.testing.assert_close(adapted, expected, rtol=0, atol=2e-6)
     assert torch.get_float32_matmul_precision() == "medium"
     assert torch.backends.mkldnn.matmul.fp32_precision == "bf16"
+
+
+@pytest.mark.usefixtures("coarse_products")
+def test_a_compiled_graph_leaves_coarse_products_to_the_ffts(monkeypatch):
+    torch.compiler.reset()
+    for products in ("_analyze_by_products", "_add_by_products"):
+        monkeypatch.setattr(spectrum, products, None)
+    source, target = images(1, 3, 64, 96, dtype=torch.float32)
+    adapt = torch.compile(fourier_domain_adaptation, backend="aot_eager", fullgraph=True)
+    expected = oracle.fourier_domain_adaptation(source.double().numpy(), target.numpy(), 0.05)
+    adapted = adapt(source, target, 0.05).double()
+    torch.testing.assert_close(adapted, torch.tensor(expected), rtol=0, atol=2e-6)
 
 
 @pytest.mark.usefixtures("way")
@@ -171,10 +193,32 @@ def test_compiles_without_graph_breaks_and_leaves_no_traced_basis_behind(beta, d
 
 
 def test_compiles_with_one_beta_an_image():
+    torch.compiler.reset()
     source, target = images(3, 3, 24, 32)
     betas = torch.tensor([0.0, 0.1, 0.5], dtype=torch.float64)
     adapt = torch.compile(fourier_domain_adaptation, backend="aot_eager", fullgraph=True)
     assert_exact(adapt(source, target, betas), fourier_domain_adaptation(source, target, betas))
+    # A graph cannot raise for a value, so what eager mode refuses must not go unseen.
+    few = low_frequency_amplitude(target, 0.2)
+    for wrong, style in ((0.51, target), (-0.01, target), (math.nan, target), (0.3, few)):
+        betas = torch.tensor([0.0, wrong, 0.1], dtype=torch.float64)
+        adapted = adapt(source, style, betas)
+        assert adapted[1].isnan().all()
+        for image in (0, 2):
+            expected = fourier_domain_adaptation(
+                source[image][None], style[image][None], betas[image].item()
+            )
+            assert_exact(adapted[image], expected[0])
+
+
+def test_compiles_with_one_beta_an_image_for_a_small_target_or_a_style():
+    torch.compiler.reset()
+    source, target = images(3, 3, 48, 64)
+    betas = torch.tensor([0.0, 0.05, 0.1], dtype=torch.float64)
+    adapt = torch.compile(fourier_domain_adaptation, backend="aot_eager", fullgraph=True)
+    for style in (target[..., :20, :24], target[:1, :, :17], low_frequency_amplitude(target, 0.1)):
+        expected = fourier_domain_adaptation(source, style, betas)
+        assert_exact(adapt(source, style, betas), expected)
 
 
 @pytest.mark.usefixtures("way")

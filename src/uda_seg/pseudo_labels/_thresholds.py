@@ -5,6 +5,7 @@ from torch import Tensor
 __all__ = ["ClassThresholds"]
 
 _BINS = 2**16
+_ROUNDING = 2**-7  # of a mean of probabilities in bfloat16, the coarsest
 
 
 class ClassThresholds:
@@ -58,7 +59,7 @@ class ClassThresholds:
             probabilities: ``(B, K, H, W)`` class probabilities in [0, 1].
 
         Raises:
-            ValueError: if the shape is another one.
+            ValueError: if the shape is another one, or a value is above 1 or not a number.
         """
         if probabilities.ndim != 4 or probabilities.shape[1] != self.num_classes:
             raise ValueError(
@@ -66,6 +67,11 @@ class ClassThresholds:
                 f"{tuple(probabilities.shape)}"
             )
         confidence, label = probabilities.detach().max(dim=1)
+        if not (confidence <= 1 + _ROUNDING).all():
+            raise ValueError(
+                "expected probabilities in [0, 1], got a highest of "
+                f"{confidence.max().item():.4g}; take the softmax of logits first"
+            )
         bins = (confidence.float() * _BINS).long().clamp(0, _BINS - 1)
         cells = (label * _BINS + bins).flatten()
         self._counts = self._counts.to(cells.device)

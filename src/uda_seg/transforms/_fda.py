@@ -1,11 +1,12 @@
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from uda_seg.transforms._spectrum import Spectrum, add_spectrum, low_frequencies
 
-__all__ = ["fourier_domain_adaptation", "low_frequency_amplitude"]
+__all__ = ["check_floating_point", "fourier_domain_adaptation", "low_frequency_amplitude"]
 
 
 def fourier_domain_adaptation(source: Tensor, target: Tensor, beta: float | Tensor) -> Tensor:
@@ -19,7 +20,8 @@ def fourier_domain_adaptation(source: Tensor, target: Tensor, beta: float | Tens
     A target may have another size: amplitudes are taken over the pixel count, so that a target
     and its resized copy give nearly the same result. Where few frequencies change, two small
     matrix products replace the FFTs. Computed in float32 (float64 for float64 inputs) also under
-    autocast and where TF32 is allowed; differentiable in both images.
+    autocast and where TF32 is allowed; differentiable in both images (the gradients themselves
+    may use TF32 where it is allowed).
 
     Reference: Yang and Soatto, *FDA: Fourier Domain Adaptation for Semantic Segmentation*,
     CVPR 2020; equal to the authors' numpy function for every size.
@@ -30,14 +32,15 @@ def fourier_domain_adaptation(source: Tensor, target: Tensor, beta: float | Tens
             their :func:`low_frequency_amplitude`; a batch of one serves all source images.
         beta: half-width of the window as a share of the shorter side, in [0, 0.5]; a float, or a
             tensor ``(B,)`` with one value an image. Usual values are 0.01, 0.05 and 0.10. The
-            values of a tensor are read on the host, except under ``torch.compile``, where they
-            are neither read nor checked and FFTs do all the work.
+            values of a tensor are read on the host, except under ``torch.compile``: there all
+            frequencies that the target has are computed, and an image whose beta is out of range
+            or too high for the target becomes NaN.
 
     Returns:
         ``(B, C, H, W)`` of the source's dtype; a little outside [0, 1] where the styles differ.
 
     Raises:
-        TypeError: if the images are not floating point.
+        TypeError: if the images are not floating point, or ``beta`` is a range.
         ValueError: if the shapes do not match, ``beta`` is outside [0, 0.5], or the target is too
             small for it.
 
@@ -49,14 +52,26 @@ def fourier_domain_adaptation(source: Tensor, target: Tensor, beta: float | Tens
     """
     _check_images(source, "source")
     highest, limits = _highest_frequencies(beta, source)
+    available = _available_frequencies(target, source)
+    if torch.compiler.is_compiling() and limits is not None:
+        highest = min(highest, available)  # the graph does not know how many it will need
+    elif available < highest:
+        remedy = "a larger target" if target.ndim == 4 else "a higher one for the amplitude"
+        raise ValueError(
+            f"expected a target with frequencies up to {highest}, which this beta asks of a source "
+            f"{tuple(source.shape)}, got {tuple(target.shape)} with {available}; take a lower beta "
+            f"or {remedy}"
+        )
     dtype = torch.promote_types(source.dtype, torch.float32)
-    style = _style(target, source, highest, dtype)
+    style = _style(target.to(dtype), highest)
     images = source.to(dtype)
     spectrum = low_frequencies(images, highest)
-    change = _amplitude_change(spectrum, style.to(dtype))
+    change = _amplitude_change(spectrum, style)
     if limits is not None:
+        limits = limits.view(-1, 1, 1, 1, 1)
         frequencies = torch.arange(highest + 1, device=source.device)
-        window = torch.maximum(frequencies[:, None], frequencies) <= limits.view(-1, 1, 1, 1, 1)
+        window = torch.maximum(frequencies[:, None], frequencies) <= limits
+        window = torch.where(limits <= highest, window, torch.nan)
         change = (change[0] * window, change[1] * window)
     return add_spectrum(images, change).to(source.dtype)
 
@@ -100,27 +115,30 @@ def low_frequency_amplitude(target: Tensor, beta: float) -> Tensor:
     return _amplitude(low_frequencies(target.to(dtype), highest))
 
 
-def _style(target: Tensor, source: Tensor, highest: int, dtype: torch.dtype) -> Tensor:
-    """The target's amplitudes up to ``highest``, from its images or from its amplitudes."""
+def _available_frequencies(target: Tensor, source: Tensor) -> int:
+    """How many the target has, from its images or from its amplitudes."""
     batch_size, channels = source.shape[:2]
     is_amplitude = target.ndim == 5
     if not is_amplitude:
         _check_images(target, "target")
+    elif target.shape[2] != 2 or target.shape[3] != target.shape[4]:
+        raise ValueError(
+            "expected the target's images (B, C, H, W) or amplitude (B, C, 2, b + 1, b + 1), got "
+            f"{tuple(target.shape)}; low_frequency_amplitude makes one of the other"
+        )
     if target.shape[1] != channels or target.shape[0] not in (1, batch_size):
         raise ValueError(
             f"expected a target of {batch_size} or 1 images with {channels} channels for source "
             f"images {tuple(source.shape)}, got {tuple(target.shape)}"
         )
-    available = target.shape[-1] - 1 if is_amplitude else min(target.shape[-2:]) // 2
-    if available < highest:
-        raise ValueError(
-            f"expected a target with frequencies up to {highest}, which this beta asks of a source "
-            f"{tuple(source.shape)}, got {tuple(target.shape)} with {available}; take a lower beta "
-            + ("here or a higher one for the amplitude" if is_amplitude else "or a larger target")
-        )
-    if is_amplitude:
+    return target.shape[-1] - 1 if is_amplitude else min(target.shape[-2:]) // 2
+
+
+def _style(target: Tensor, highest: int) -> Tensor:
+    """The target's amplitudes up to ``highest``."""
+    if target.ndim == 5:
         return target[..., : highest + 1, : highest + 1]
-    return _amplitude(low_frequencies(target.to(dtype), highest))
+    return _amplitude(low_frequencies(target, highest))
 
 
 def _amplitude(spectrum: Spectrum) -> Tensor:
@@ -141,19 +159,32 @@ def _amplitude_change(spectrum: Spectrum, style: Tensor) -> Spectrum:
     return torch.where(zero, style, ratio * real), ratio * imaginary
 
 
-def _check_images(images: Tensor, name: str) -> None:
+def check_floating_point(images: Tensor, name: str) -> None:
+    """Refuse integer images, with advice."""
     if not images.is_floating_point():
         raise TypeError(
             f"expected floating-point {name} images in [0, 1], got {images.dtype}; "
             "divide uint8 images by 255 first"
         )
+
+
+def _check_images(images: Tensor, name: str) -> None:
+    check_floating_point(images, name)
     if images.ndim != 4 or 0 in images.shape:
-        raise ValueError(f"expected {name} images of shape (B, C, H, W), got {tuple(images.shape)}")
+        raise ValueError(
+            f"expected at least one of {name} images of shape (B, C, H, W), got "
+            f"{tuple(images.shape)}"
+        )
 
 
 def _highest_frequencies(beta: float | Tensor, images: Tensor) -> tuple[int, Tensor | None]:
     """The paper's b in cycles an image side: the batch's highest, and each image's own."""
     batch_size, side = len(images), min(images.shape[-2:])
+    if isinstance(beta, Sequence):
+        raise TypeError(
+            f"expected beta to be a float or a tensor ({batch_size},), got {beta}; FDA(beta) draws "
+            "from a range"
+        )
     if not isinstance(beta, Tensor):
         _check_beta(beta, beta)
         return math.floor(beta * side), None
@@ -165,7 +196,8 @@ def _highest_frequencies(beta: float | Tensor, images: Tensor) -> tuple[int, Ten
     beta = beta.to(torch.promote_types(beta.dtype, torch.float32))
     limits = (beta * side).floor().to(images.device)
     if torch.compiler.is_compiling():
-        return side // 2, limits
+        in_range = (limits >= 0) & (beta <= 0.5).to(images.device)
+        return side // 2, torch.where(in_range, limits, torch.nan)
     _check_beta(*torch.stack(beta.aminmax()).tolist())
     return int(limits.max()), limits
 

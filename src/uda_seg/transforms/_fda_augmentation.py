@@ -5,7 +5,7 @@ from kornia.augmentation import IntensityAugmentationBase2D
 from kornia.augmentation.random_generator import PlainUniformGenerator
 from torch import Tensor
 
-from uda_seg.transforms._fda import fourier_domain_adaptation
+from uda_seg.transforms._fda import check_floating_point, fourier_domain_adaptation
 
 __all__ = ["FDA"]
 
@@ -28,7 +28,9 @@ class FDA(IntensityAugmentationBase2D):
         keepdim: return ``(C, H, W)`` for an input of ``(C, H, W)`` instead of a batch of one.
 
     Raises:
-        ValueError: if ``beta`` is outside [0, 0.5] or not in order; on a call without a target.
+        TypeError: if ``beta`` is a tensor; on a call with images that are not floating point.
+        ValueError: if ``beta`` is outside [0, 0.5], no pair or not in order; on a call without a
+            target.
 
     Example:
         >>> import torch
@@ -48,11 +50,16 @@ class FDA(IntensityAugmentationBase2D):
         keepdim: bool = False,
     ) -> None:
         super().__init__(p=p, same_on_batch=same_on_batch, keepdim=keepdim)
-        low, high = beta if isinstance(beta, Sequence) else (beta, beta)
-        if not 0 <= low <= high <= 0.5:
-            raise ValueError(f"expected beta, or low <= high, in [0, 0.5], got {beta}")
+        if isinstance(beta, Tensor):  # type: ignore[unreachable] # not by its type, but in use
+            raise TypeError(
+                "expected beta to be a float or a pair (low, high) to draw from, got a tensor; one "
+                "beta an image is given to the call: fda(source, target, beta=beta)"
+            )
+        bounds = tuple(beta) if isinstance(beta, Sequence) else (beta, beta)
+        if len(bounds) != 2 or not 0 <= bounds[0] <= bounds[1] <= 0.5:
+            raise ValueError(f"expected beta, or a pair low <= high, in [0, 0.5], got {beta}")
         if isinstance(beta, Sequence):
-            self._param_generator = PlainUniformGenerator(((low, high), "beta", None, None))
+            self._param_generator = PlainUniformGenerator((bounds, "beta", None, None))
         else:
             self.flags = {"beta": beta}
 
@@ -68,19 +75,20 @@ class FDA(IntensityAugmentationBase2D):
         Args:
             source: ``(B, C, H, W)`` or ``(C, H, W)`` floating-point images in [0, 1].
             target: images ``(B, C, H', W')``, ``(1, C, H', W')`` or ``(C, H', W')``, or their
-                :func:`low_frequency_amplitude`; may be left out where ``params`` holds it.
+                :func:`low_frequency_amplitude`, on any device; may be left out where ``params``
+                holds it.
             params: parameters of an earlier call, to apply the same again.
-            **kwargs: what kornia's augmentations take, such as ``save_kwargs``.
+            **kwargs: what kornia's augmentations take: ``beta``, a float or a tensor ``(B,)``, in
+                place of this call's; ``save_kwargs=True`` to keep it for a replay.
 
         Returns:
             ``(B, C, H, W)``; ``(C, H, W)`` for such an input with ``keepdim=True``.
         """
+        check_floating_point(source, "source")
         if target is not None:
             if params is None:
                 params = self.forward_parameters(self.transform_tensor(source).shape)
-            is_amplitude = target.ndim == 5
-            style = target if is_amplitude else self.transform_tensor(target)
-            params = {**params, "target": style}
+            params = {**params, "target": target}
         return super().forward(source, params=params, **kwargs)
 
     def apply_transform(
@@ -96,5 +104,9 @@ class FDA(IntensityAugmentationBase2D):
                 "FDA needs a target image to take the style of: call fda(source, target), or in a "
                 'container put it into the operation\'s parameters under "target"'
             )
+        target = params["target"].to(input.device)  # as kornia moves its own parameters
+        check_floating_point(target, "target")
+        is_amplitude = target.ndim == 5
+        style = target if is_amplitude else self.transform_tensor(target)
         beta = params["beta"] if "beta" in params else flags["beta"]
-        return fourier_domain_adaptation(input, params["target"], beta)
+        return fourier_domain_adaptation(input, style, beta)

@@ -1,0 +1,47 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+import amplitude_bank
+from amplitude_bank import Config, main
+from oracles import fda as oracle
+from toy_city import write_toy_city
+from uda_seg.transforms import FDA
+
+SIZE = (48, 96)
+
+
+@pytest.fixture(scope="module")
+def city(tmp_path_factory):
+    root = tmp_path_factory.mktemp("data") / "toy-city"
+    return write_toy_city(root, source_images=1, target_train=9, target_val=1, size=SIZE, workers=1)
+
+
+def test_the_bank_serves_in_place_of_the_targets_images(city, tmp_path):
+    config = Config(city.target_root, output=tmp_path / "bank", size=SIZE, workers=0)
+    main(config)
+    bank = load_file(tmp_path / "bank" / "styles.safetensors")["amplitude"]
+    files = sorted((city.target_root / "leftImg8bit" / "train").rglob("*.png"))
+    assert bank.shape == (len(files), 3, 2, 5, 5)
+    source = torch.rand(len(files), 3, *SIZE)
+    targets = np.stack([np.array(Image.open(file)).transpose(2, 0, 1) / 255 for file in files])
+    for beta in (0.05, 0.1):
+        adapted = FDA(beta)(source, bank).double()
+        expected = oracle.fourier_domain_adaptation(source.double().numpy(), targets, beta)
+        torch.testing.assert_close(adapted, torch.tensor(expected), rtol=0, atol=2e-6)
+    assert [file.name for file in config.output.iterdir()] == ["styles.safetensors"]
+
+
+def test_without_data_the_toy_city_is_drawn_and_its_styles_shown(city, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    asked = []
+    monkeypatch.setattr(amplitude_bank, "write_toy_city", lambda root: asked.append(root) or city)
+    main(Config(size=SIZE, workers=0))
+    assert asked == [Path("data/toy-city")]
+    with Image.open("runs/amplitude-bank/styles.png") as picture:
+        colours = np.array(picture.convert("RGB")).reshape(-1, 3).std(axis=0)
+    assert colours.min() > 10
