@@ -98,6 +98,15 @@ def test_the_discriminator_equals_the_plain_chain_of_layers(few, monkeypatch):
     assert torch.equal(maps, kept)
 
 
+def test_output_and_gradient_are_channels_last_whatever_the_maps_are():
+    convolution = HalvingDepthwise(4)
+    maps = torch.randn(2, 4, 8, 8, requires_grad=True)
+    output = convolution(maps)
+    assert output.is_contiguous(memory_format=torch.channels_last)
+    (gradient,) = torch.autograd.grad(output.sum(), maps)
+    assert gradient.is_contiguous(memory_format=torch.channels_last)
+
+
 def test_the_keys_are_those_of_plain_layers():
     keys = [f"{part}.{name}" for part in (0, 1) for name in ("weight", "bias")]
     expected = [f"stages.{stage}.{key}" for stage in (0, 2, 4, 6, 8) for key in keys]

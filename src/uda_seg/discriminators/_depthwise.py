@@ -23,7 +23,8 @@ _FEW = 2**15
 class HalvingDepthwise(nn.Conv2d):
     """``nn.Conv2d(channels, channels, 4, stride=2, padding=1, groups=channels)``.
 
-    On a CPU the output, and the gradient of the maps, are in the channels-last layout.
+    On a CPU the output, and the gradient of the maps, are in the channels-last layout, and forward
+    mode differentiation is missing.
     """
 
     def __init__(self, channels: int) -> None:
