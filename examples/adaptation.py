@@ -18,10 +18,12 @@ from uda_seg.losses import Domain, adversarial, entropy, self_information
 from uda_seg.models import BiSeNetOutput
 
 __all__ = [
+    "MAPS",
     "Losses",
     "Maps",
     "Objective",
     "SegmentationLoss",
+    "Watch",
     "adversarial_step",
     "control_step",
     "entropy_step",
@@ -30,10 +32,11 @@ __all__ = [
 
 Losses = dict[str, Tensor]
 SegmentationLoss = Callable[[BiSeNetOutput], Tensor]
+Watch = Callable[..., object]
 Objective = Literal["bce", "least_squares", "hinge"]
 Maps = Literal["softmax", "self_information"]
 
-_MAPS: dict[Maps, Callable[[Tensor], Tensor]] = {
+MAPS: dict[Maps, Callable[[Tensor], Tensor]] = {
     "softmax": partial(torch.softmax, dim=1),
     "self_information": self_information,
 }
@@ -100,29 +103,33 @@ def adversarial_step(
     objective: Objective = "bce",
     maps: Maps = "softmax",
     share: float = 1.0,
+    watch: Watch = lambda **_: None,
 ) -> Losses:
     """Adversarial adaptation in output space (Tsai et al., CVPR 2018) over the control.
 
     Two separate passes, so that each batch is normalised by the statistics of its own domain. With
-    maps of self-information it is ADVENT (Vu et al., CVPR 2019).
+    maps of self-information it is ADVENT (Vu et al., CVPR 2019). ``watch`` gets what a monitor
+    looks at: the discriminator's logits ``on_source`` and ``on_target``, and ``target_logits``.
     """
-    loss, maps_of = partial(adversarial, objective=objective), _MAPS[maps]
+    loss, maps_of = partial(adversarial, objective=objective), MAPS[maps]
     discriminator.requires_grad_(False)
     # The second backward pass lacks the auxiliary heads; it exchanges the gradients of both.
     with no_exchange(fabric, segmenter), running_statistics_kept(segmenter):
         source_output = segmenter(images)
         segmentation = segmentation_loss(source_output)
         fabric.backward(share * segmentation)
-    target_maps = maps_of(segmenter(target_images).logits)
+    target_logits = segmenter(target_images).logits
+    target_maps = maps_of(target_logits)
     with no_exchange(fabric, discriminator):  # frozen, it has none
         fooling = loss(discriminator(target_maps), Domain.SOURCE)
     fabric.backward(share * weight * fooling)
 
     discriminator.requires_grad_(True)
-    on_source = loss(discriminator(maps_of(source_output.logits.detach())), Domain.SOURCE)
-    on_target = loss(discriminator(target_maps.detach()), Domain.TARGET)
-    telling_apart = on_source / 2 + on_target / 2
+    on_source = discriminator(maps_of(source_output.logits.detach()))
+    on_target = discriminator(target_maps.detach())
+    telling_apart = loss(on_source, Domain.SOURCE) / 2 + loss(on_target, Domain.TARGET) / 2
     fabric.backward(share * telling_apart)
+    watch(on_source=on_source, on_target=on_target, target_logits=target_logits)
     return {
         "segmentation": segmentation.detach(),
         "adversarial": fooling.detach(),

@@ -14,6 +14,7 @@ from adaptation import (
     Maps,
     Objective,
     SegmentationLoss,
+    Watch,
     adversarial_step,
     control_step,
     entropy_step,
@@ -77,6 +78,7 @@ def take_step(
     *,
     adversarial_weight: float,
     share: float,
+    watch: Watch,
 ) -> Losses:
     """Accumulate the gradients of one batch as the recipe has it; see :mod:`adaptation`."""
     batch = images, target_images, loss
@@ -90,6 +92,7 @@ def take_step(
             objective=recipe.objective,
             maps=recipe.maps,
             share=share,
+            watch=watch,
         )
     if recipe.entropy_weight > 0:
         return entropy_step(fabric, segmenter, *batch, weight=recipe.entropy_weight, share=share)

@@ -1,7 +1,7 @@
 """A row of a table: what decides on it, and once it is finished, its network and score."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,6 +12,7 @@ from torch import Tensor
 from atomic import atomic_path
 from manifest import require_same_settings
 from recipes import Recipe
+from selection import Evaluation
 from uda_seg.models import BiSeNet
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ class Row(NamedTuple):
     """Confusion matrix ``(K, K)`` over the held-out images."""
     seconds: float
     """What training took."""
+    evaluations: Sequence[Evaluation] = ()
+    """What was known on the way."""
 
 
 def settings_of(config: "DataclassInstance", recipe: Recipe, processes: int) -> dict[str, Any]:
@@ -47,7 +50,11 @@ def settings_of(config: "DataclassInstance", recipe: Recipe, processes: int) -> 
 
 def save_row(folder: Path, settings: Mapping[str, Any], row: Row) -> None:
     """Write a folder that is whole or not there, from which the network can be taken alone."""
-    score = {"matrix": row.matrix.tolist(), "training_seconds": row.seconds}
+    score = {
+        "matrix": row.matrix.tolist(),
+        "training_seconds": row.seconds,
+        "evaluations": [asdict(each) for each in row.evaluations],
+    }
     with atomic_path(folder) as partial:
         row.network.save_pretrained(partial)
         (partial / MANIFEST).write_text(json.dumps({**settings, "score": score}))
@@ -62,4 +69,5 @@ def load_row(folder: Path, settings: Mapping[str, Any]) -> Row:
     require_same_settings(folder / MANIFEST, settings)
     score = json.loads((folder / MANIFEST).read_text())["score"]
     network = BiSeNet.from_pretrained(folder)
-    return Row(network, torch.tensor(score["matrix"]), score["training_seconds"])
+    evaluations = [Evaluation(**each) for each in score["evaluations"]]
+    return Row(network, torch.tensor(score["matrix"]), score["training_seconds"], evaluations)

@@ -74,7 +74,8 @@ def share_of(
 ) -> DataLoader[Sample]:
     """Batches of this process's share of a set, in order; together the processes see each once."""
     mine = range(fabric.global_rank, len(data), fabric.world_size)
-    loader = DataLoader(Subset(data, mine), batch_size, num_workers=workers)
+    apart = torch.Generator()  # looking on must not change what is drawn next
+    loader = DataLoader(Subset(data, mine), batch_size, num_workers=workers, generator=apart)
     return _on_device(fabric, loader)
 
 
