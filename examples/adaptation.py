@@ -114,8 +114,7 @@ def adversarial_step(
         segmentation = segmentation_loss(source_output)
         fabric.backward(share * segmentation)
     target_maps = maps_of(segmenter(target_images).logits)
-    with no_exchange(fabric, discriminator):  # frozen, it has none
-        fooling = loss(discriminator(target_maps), Domain.SOURCE)
+    fooling = loss(discriminator(target_maps), Domain.SOURCE)
     fabric.backward(share * weight * fooling)
 
     discriminator.requires_grad_(True)
