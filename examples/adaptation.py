@@ -120,8 +120,7 @@ def adversarial_step(
         fabric.backward(share * segmentation)
     target_logits = segmenter(target_images).logits
     target_maps = maps_of(target_logits)
-    with no_exchange(fabric, discriminator):  # frozen, it has none
-        fooling = loss(discriminator(target_maps), Domain.SOURCE)
+    fooling = loss(discriminator(target_maps), Domain.SOURCE)
     fabric.backward(share * weight * fooling)
 
     discriminator.requires_grad_(True)

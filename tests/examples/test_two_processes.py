@@ -98,6 +98,12 @@ def test_a_row_that_broke_off_goes_on_to_the_same_weights(found, folder):
         assert_equal(found[rank]["resumed"], whole)
 
 
+def test_each_process_augments_by_random_numbers_of_its_own(folder):
+    kept = torch.load(folder / "run" / "checkpoints" / "adapted.pt", weights_only=True)
+    (first, _), (second, _) = kept["random_states"]
+    assert not torch.equal(first, second)
+
+
 def test_every_held_out_image_is_scored_once(folder, city):
     score = json.loads((folder / "run" / "adapted" / "row.json").read_text())["score"]
     labels = torch.stack([label for _, label, _ in Cityscapes(city[1], "val")])
