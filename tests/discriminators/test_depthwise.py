@@ -208,3 +208,13 @@ def test_vmap_gives_the_gradient_of_each_sample():
 )
 def test_groups_are_close_to_sixteen_channels(channels, group):
     assert _depthwise._group(channels) == group
+
+
+def test_only_many_elements_are_grouped(monkeypatch):
+    grouped = []
+    monkeypatch.setattr(_depthwise, "_group", lambda channels: grouped.append(channels) or channels)
+    convolution = HalvingDepthwise(2)
+    for size in (256, 260):  # 2 * 128 * 128 elements are still few
+        maps = torch.zeros(1, 2, size, size)
+        gradients(convolution, maps, torch.sum, convolution.parameters())
+        assert len(grouped) == (size > 256)
