@@ -51,6 +51,11 @@ class Config(training.Config):
     beta: float = 0.05
     """Of FDA in the adapted row."""
 
+    def __post_init__(self) -> None:
+        """Refuse now what would otherwise fail after the first rows."""
+        super().__post_init__()
+        Recipe(beta=self.beta)
+
 
 def main(config: Config) -> None:
     """Train and score each row, then show table and picture."""

@@ -171,7 +171,7 @@ def train(
                     segmenter_gradient=gradient_norm(network.parameters()),
                     discriminator_gradient=gradient_norm(judge.module.parameters()),
                 )
-                values |= monitor.figures()
+                values = values | monitor.figures()
             step_all(fabric, (segmenter, judge))
             done = step + 1
             if config.evaluate_every and (
@@ -182,7 +182,7 @@ def train(
                 criteria = label_free_criteria(network, judge.module, normalize, recipe, streets)
                 miou = iou_from_confusion(_score(fabric, config, network, streets)).nanmean().item()
                 history.evaluations.append(Evaluation(done, criteria, miou))
-                values |= {f"selection/{key}": value for key, value in criteria.items()}
+                values = values | {f"selection/{key}": value for key, value in criteria.items()}
                 network.train()
                 started += time.perf_counter() - paused  # judging is not training
             write(values, monitor.text() if seen else "", warnings)

@@ -45,7 +45,7 @@ def test_the_whole_path_and_a_second_seed(ablation, monkeypatch, capsys):
 
 
 def test_an_unknown_row_is_refused():
-    with pytest.raises(ValueError, match="got .'light E'"):
+    with pytest.raises(ValueError, match=r"got \['light E'\]"):
         Ablation(rows=("light D", "light E"))
 
 

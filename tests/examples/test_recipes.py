@@ -62,7 +62,8 @@ def test_each_recipe_takes_its_step(recipe, expected, options, monkeypatch):
     fabric, segmenter, judge = Fabric(accelerator="cpu", devices=1), object(), object()
     images, target, loss = torch.zeros(1), torch.ones(1), object()
     batch = segmenter, judge, images, target, loss
-    take_step(fabric, recipe, *batch, adversarial_weight=0.7, share=0.5)
+    watch = object()
+    take_step(fabric, recipe, *batch, adversarial_weight=0.7, share=0.5, watch=watch)
     given = {
         "source_step": (fabric, segmenter, images, loss),
         "adversarial_step": (fabric, *batch),
@@ -70,4 +71,5 @@ def test_each_recipe_takes_its_step(recipe, expected, options, monkeypatch):
     [(name, arguments, named)] = taken
     assert name == expected
     assert all(one is other for one, other in zip(arguments, given, strict=True))
-    assert named == {**options, "share": 0.5}
+    watched = {"watch": watch} if expected == "adversarial_step" else {}
+    assert named == {**options, **watched, "share": 0.5}

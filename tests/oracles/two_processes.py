@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 import gta2city
+import training
 from batch_norm import average_running_statistics
 from gta2city import Config
 from hardware import mean_losses, open_fabric
@@ -41,13 +42,13 @@ def tiny_rows(folder, city, batch_size, accumulate):
         workers=0,
         precision="64-true",
     )
-    gta2city.BiSeNet = TinyNetwork
+    training.BiSeNet = TinyNetwork
     torch.set_default_dtype(torch.float64)
     streets = open_streets(*city, config.size)
     fabric = open_fabric(config.precision)
     weights, rows = torch.ones(19), {}
     for name, recipe in RECIPES.items():
-        network, _ = gta2city.train(fabric, config, name, recipe, streets, weights)
+        network, *_ = training.train(fabric, config, name, recipe, streets, weights)
         fabric.barrier()
         kept = torch.load(folder / "checkpoints" / f"{name.replace(' ', '-')}.pt")["parts"]
         rows[name] = network.state_dict(), kept["discriminator"]["module"]
@@ -79,12 +80,12 @@ def interrupted(city, config, recipe):
             raise KeyboardInterrupt
         return mean_losses(*arguments)
 
-    gta2city.mean_losses = break_off
+    training.mean_losses = break_off
     try:
-        gta2city.train(*row)
+        training.train(*row)
     except KeyboardInterrupt:
-        gta2city.mean_losses = mean_losses
-    return gta2city.train(*row)[0].state_dict()
+        training.mean_losses = mean_losses
+    return training.train(*row)[0].state_dict()
 
 
 def main(folder, *city):

@@ -1,0 +1,206 @@
+"""One row's training: what decides on it, that it goes on after a kill, and where it stops."""
+
+import math
+import os
+import pickle
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from lightning_fabric import seed_everything
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import training
+from hardware import mean_losses, open_fabric
+from recipes import STUDY, Recipe
+from streets import open_streets
+from training import train
+
+RECIPES = {
+    "source only": Recipe(),
+    "control": Recipe(target_statistics=True),
+    "adapted": Recipe(discriminator="light", beta=0.05),
+}
+
+
+def train_row(config, name, recipe):
+    streets = open_streets(
+        config.source_root, config.target_root, config.size, labels=recipe.labels
+    )
+    fabric = open_fabric(config.precision)
+    return train(fabric, config, name, recipe, streets, torch.ones(19))[0]
+
+
+def weights(network):
+    return torch.cat([parameter.flatten() for parameter in network.parameters()])
+
+
+def test_the_warm_up_is_the_same_in_every_row_and_the_rest_is_not(config, monkeypatch):
+    losses = []
+    monkeypatch.setattr(
+        training, "mean_losses", lambda *given: losses.append(mean_losses(*given)) or losses[-1]
+    )
+    source_only, control, adapted = (
+        weights(train_row(config, row, recipe)) for row, recipe in RECIPES.items()
+    )
+    steps = [[step["segmentation"] for step in losses[i : i + 4]] for i in (0, 4, 8)]
+    assert steps[0] == steps[1]  # of the control only the running statistics differ
+    assert torch.equal(source_only, control)
+    assert steps[2][:2] == steps[0][:2]
+    assert steps[2][2] != steps[0][2]
+    assert not torch.equal(control, adapted)
+
+
+def test_a_seed_decides_on_everything(config, tmp_path):
+    first, same, other = (
+        weights(train_row(replace(config, output=tmp_path / name, seed=seed), *row))
+        for name, seed in (("first", 0), ("same", 0), ("other", 1))
+        for row in [("adapted", RECIPES["adapted"])]
+    )
+    assert torch.equal(first, same)
+    assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("name", STUDY)
+def test_every_row_of_the_study_can_be_trained(config, name):
+    network = train_row(replace(config, steps=2, warmup_steps=1), name, STUDY[name])
+    assert weights(network).isfinite().all()
+
+
+def test_re_estimated_statistics_are_all_that_differs_from_source_only(config):
+    def statistics(network):
+        return torch.cat([value for name, value in network.named_buffers() if "running" in name])
+
+    source_only = train_row(config, "source only", Recipe())
+    other = train_row(config, "re-estimated", Recipe(reestimated=True))
+    assert torch.equal(weights(source_only), weights(other))
+    assert not torch.equal(statistics(source_only), statistics(other))
+
+
+KILLED = """
+    import os, pickle, signal, sys
+    import training
+    from test_training import train_row
+
+    config, recipe = pickle.loads(bytes.fromhex(sys.argv[1]))
+    losses, mean_losses = [], training.mean_losses
+    def killed_at_the_fourth_step(*given):
+        losses.append(mean_losses(*given))
+        if len(losses) == 4:  # one after that of the checkpoint
+            os.kill(os.getpid(), signal.SIGKILL)
+        return losses[-1]
+    training.mean_losses = killed_at_the_fourth_step
+    train_row(config, "row", recipe)
+"""
+
+
+def test_a_killed_run_goes_on_bit_for_bit(config, tmp_path, monkeypatch):
+    config = replace(config, warmup_steps=1, checkpoint_every=2)
+    recipe = Recipe(photometric=True, discriminator="light", beta=0.05)
+    network = train_row(config, "row", recipe)
+    config = replace(config, output=tmp_path / "killed")
+    given = pickle.dumps((config, recipe)).hex()
+    command = [sys.executable, "-c", textwrap.dedent(KILLED), given]
+    path = os.pathsep.join([*sys.path, str(Path(__file__).parent)])
+    environment = {**os.environ, "PYTHONPATH": path}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    steps = []
+    monkeypatch.setattr(
+        training, "mean_losses", lambda *given: steps.append(given) or mean_losses(*given)
+    )
+    resumed = train_row(config, "row", recipe)
+    assert len(steps) == 2
+    torch.testing.assert_close(resumed.state_dict(), network.state_dict(), rtol=0, atol=0)
+    first, second = (
+        torch.load(output / "checkpoints" / "row.pt", weights_only=True)
+        for output in (tmp_path / "run", tmp_path / "killed")
+    )
+    assert second.pop("seconds") > 0 < first.pop("seconds")
+    assert second.pop("settings") == first.pop("settings")
+    torch.testing.assert_close(second, first, rtol=0, atol=0)
+
+
+def test_training_draws_from_no_random_numbers_but_those_that_are_kept(config):
+    seed_everything(0)
+    before = random.getstate(), str(np.random.get_state())  # noqa: NPY002
+    recipe = Recipe(photometric=True, discriminator="light", beta=0.05)
+    train_row(config, "all", recipe)
+    assert (random.getstate(), str(np.random.get_state())) == before  # noqa: NPY002
+
+
+def test_bfloat16_has_about_the_same_losses(config, tmp_path, monkeypatch):
+    losses = []
+    monkeypatch.setattr(
+        training, "mean_losses", lambda *given: losses.append(mean_losses(*given)) or losses[-1]
+    )
+    for precision in ("32-true", "bf16-mixed"):
+        changed = replace(config, output=tmp_path / precision, precision=precision)
+        network = train_row(changed, "row", RECIPES["adapted"])
+        assert weights(network).dtype == torch.float32
+    for full, low in zip(losses[:4], losses[4:], strict=True):
+        assert low == pytest.approx(full, rel=0.02)
+        assert low != full
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_divergence_names_the_losses_and_the_last_good_checkpoint(config, value, monkeypatch):
+    losses = [{"segmentation": 1.0}, {"segmentation": 0.5, "adversarial": value}]
+    monkeypatch.setattr(training, "mean_losses", lambda *_: losses.pop(0))
+    file = config.output / "checkpoints" / "control.pt"
+    named = rf"step 1, images .*'adversarial': {value}.*last good checkpoint is {file}, after 1 s"
+    with pytest.raises(FloatingPointError, match=named):
+        train_row(replace(config, checkpoint_every=1), "control", RECIPES["control"])
+    assert torch.load(file, weights_only=True)["step"] == 1
+
+
+def test_judging_on_the_way_changes_nothing_in_the_training(config, tmp_path):
+    recipe = RECIPES["adapted"]
+    network = train_row(config, "row", recipe)
+    config = replace(config, output=tmp_path / "judged", evaluate_every=1)
+    streets = open_streets(config.source_root, config.target_root, config.size)
+    judged, _, evaluations = train(open_fabric(), config, "row", recipe, streets, torch.ones(19))
+    torch.testing.assert_close(judged.state_dict(), network.state_dict(), rtol=0, atol=0)
+    assert [each.step for each in evaluations] == [1, 2, 3, 4]
+    assert all(0 <= each.miou <= 1 for each in evaluations)
+
+
+def test_evaluations_outlive_a_stop(config, monkeypatch):
+    config = replace(config, evaluate_every=1, checkpoint_every=2)
+    streets = open_streets(config.source_root, config.target_root, config.size)
+    row = open_fabric(), config, "row", RECIPES["adapted"], streets, torch.ones(19)
+
+    monkeypatch.setattr(training.Checkpoint, "save", stop_after_saving(training.Checkpoint.save))
+    with pytest.raises(KeyboardInterrupt):
+        train(*row)
+    monkeypatch.undo()
+    _, _, evaluations = train(*row)
+    assert [each.step for each in evaluations] == [1, 2, 3, 4]
+
+
+def stop_after_saving(save):
+    def save_and_stop(*given):
+        save(*given)
+        raise KeyboardInterrupt
+
+    return save_and_stop
+
+
+def test_a_collapse_is_told_above_the_bar_and_in_the_log(config, monkeypatch, capsys):
+    monkeypatch.setattr(training, "CollapseMonitor", partial(training.CollapseMonitor, window=1))
+    monkeypatch.setattr(training.CollapseMonitor.func, "UNIFORM", 0.0)
+    train_row(config, "row", RECIPES["adapted"])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "row: step 1: no class: target predictions are close to uniform" in printed
+    assert "NO CLASS" in printed
+    log = EventAccumulator(str(config.output / "logs" / "row")).Reload()
+    assert "warnings/text_summary" in log.Tags()["tensors"]
+    assert len(log.Scalars("monitor/target entropy")) == config.steps - config.warmup_steps
