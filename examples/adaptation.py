@@ -128,7 +128,8 @@ def adversarial_step(
     on_target = discriminator(target_maps.detach())
     telling_apart = loss(on_source, Domain.SOURCE) / 2 + loss(on_target, Domain.TARGET) / 2
     fabric.backward(share * telling_apart)
-    watch(on_source=on_source, on_target=on_target, target_logits=target_logits)
+    seen = {"on_source": on_source, "on_target": on_target, "target_logits": target_logits}
+    watch(**{name: logits.detach() for name, logits in seen.items()})
     return {
         "segmentation": segmentation.detach(),
         "adversarial": fooling.detach(),
