@@ -188,3 +188,26 @@ def test_the_discriminator_starts_at_chance(setting, fabric):
     row = ("bce", "softmax")
     losses = take_step(fabric, network, discriminator, images, labels, target, row, 1)
     assert losses["discriminator"].item() == pytest.approx(math.log(2), abs=0.05)
+
+
+def test_a_monitor_sees_what_the_discriminator_said_and_holds_no_graph(setting, fabric):
+    network, discriminator, [(images, labels, target), *_] = setting
+    network.train()
+    seen = {}
+    losses = adversarial_step(
+        fabric,
+        network,
+        discriminator,
+        images,
+        target,
+        lambda output: F.cross_entropy(output.logits, labels),
+        weight=0.1,
+        watch=seen.update,
+    )
+    expected = sum(
+        F.binary_cross_entropy_with_logits(seen[name], torch.full_like(seen[name], domain)) / 2
+        for name, domain in (("on_source", 0.0), ("on_target", 1.0))
+    )
+    torch.testing.assert_close(losses["discriminator"], expected)
+    assert seen["target_logits"].shape == (len(target), CLASSES, *target.shape[-2:])
+    assert not any(logits.requires_grad for logits in seen.values())
