@@ -137,7 +137,7 @@ def main(config: Config) -> None:
     console = Console()
     console.print(table)
     megabytes = config.output.stat().st_size / 1e6
-    console.print(f"wrote {config.output}, {megabytes:.1f} MB", markup=False)
+    console.print(f"wrote {config.output}, {megabytes:.1f} MB", markup=False, soft_wrap=True)
 
 
 def refuse_fixed_size(network: BiSeNet) -> None:

@@ -53,7 +53,7 @@ class Config:
     skip: Path | None = None
     """Report of ``check_data.py``: what it lists is left out."""
     on_error: Literal["stop", "skip"] = "stop"
-    """What to do about a sample that cannot be read."""
+    """What to do about a sample that cannot be read, or has no label."""
     workers: int = 2
 
 
@@ -78,9 +78,9 @@ def main(config: Config) -> None:
         require_same_settings(partial / MANIFEST, settings)
     else:
         write_manifest(partial, settings)
-    skipped = [
-        error for split, each in data.items() for error in copy(each, partial, config, split)
-    ]
+    skipped = [f"{path}: {why}" for each in data.values() for path, why in each.skipped.items()]
+    for split, each in data.items():
+        skipped += copy(each, partial, config, split)
     for left_by_a_kill in list(partial.rglob(".*/")):
         shutil.rmtree(left_by_a_kill)
     write_manifest(partial, {**settings, "skipped": skipped})
@@ -93,11 +93,16 @@ def open_splits(config: Config, name: Name) -> dict[str, SegmentationFolder]:
     options: dict[str, Any] = {"size": config.size, "labels": config.labels}
     options |= {"ids": config.ids} if config.ids else {}
     options |= {"skip": config.skip} if config.skip else {}
+    options |= {"missing": "skip"} if config.on_error == "skip" else {}
     readers = split_readers(name, config.root, **options)
     unknown = set(config.splits) - readers.keys()
     if unknown:
         raise ValueError(f"expected splits out of {list(readers)}, got {sorted(unknown)}")
-    return {split: readers[split]() for split in config.splits or readers}
+    try:
+        return {split: readers[split]() for split in config.splits or readers}
+    except FileNotFoundError as error:
+        error.add_note("--on-error skip goes on without images that have no label")
+        raise
 
 
 def copy(data: SegmentationFolder, target: Path, config: Config, split: str) -> Iterator[str]:

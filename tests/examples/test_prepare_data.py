@@ -165,6 +165,20 @@ def test_what_the_doctor_lists_is_not_copied(config, gta5, tmp_path):
     report.write_text(json.dumps({"skip": ["images/00003"]}))
     main(Config(**config, skip=report))
     assert len(GTA5(config["output"])) == 5
+    (skipped,) = json.loads((config["output"] / "prepared.json").read_text())["skipped"]
+    assert skipped == f"{gta5 / 'images' / '00003.png'}: listed"
+
+
+def test_an_image_without_a_label_stops_the_run_or_is_left_out_and_named(config, gta5, capsys):
+    (gta5 / "labels" / "00004.png").unlink()
+    with pytest.raises(FileNotFoundError, match=r"1 images have none: .*00004\.png") as stop:
+        main(Config(**config))
+    assert "--on-error skip" in stop.value.__notes__[0]
+    main(Config(**config, on_error="skip"))
+    assert len(GTA5(config["output"])) == 5
+    printed = capsys.readouterr().out
+    assert f"{gta5 / 'images' / '00004.png'}: no label" in printed
+    assert "1 samples were skipped" in printed
 
 
 def test_a_label_of_unknown_ids_is_no_label_of_the_copy(config, gta5):

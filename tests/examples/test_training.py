@@ -110,7 +110,8 @@ def test_a_killed_run_goes_on_bit_for_bit(config, tmp_path, monkeypatch):
     given = pickle.dumps((config, recipe)).hex()
     command = [sys.executable, "-c", textwrap.dedent(KILLED), given]
     path = os.pathsep.join([*sys.path, str(Path(__file__).parent)])
-    environment = {**os.environ, "PYTHONPATH": path}
+    threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}  # sums depend on them
+    environment = {**os.environ, **threads, "PYTHONPATH": path}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
     steps = []
