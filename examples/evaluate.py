@@ -127,6 +127,8 @@ def load_network(name: str, backbone: str | None) -> BiSeNet:
     """A network of 19 classes out of a folder, the hub, or a file of weights."""
     file = Path(name)
     if not file.is_file():
+        if backbone is not None:
+            raise ValueError(f"expected --backbone for a file of weights only, {name} is none")
         network: BiSeNet = BiSeNet.from_pretrained(name)
     elif backbone is None:
         raise ValueError(f"expected --backbone for the weights in {file}, which do not name it")
@@ -135,7 +137,7 @@ def load_network(name: str, backbone: str | None) -> BiSeNet:
         state = load_file(file) if safe else torch.load(file, "cpu", weights_only=True)
         network = BiSeNet(len(CLASS_NAMES), backbone, pretrained_backbone=False)
         network.load_state_dict(state)
-    classes = network.eval()(torch.zeros(1, 3, 64, 64)).logits.shape[1]
+    classes = network.head.classify.out_channels
     if classes != len(CLASS_NAMES):
         raise ValueError(f"expected a network of {len(CLASS_NAMES)} classes, got {classes}")
     return network

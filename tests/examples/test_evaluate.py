@@ -190,6 +190,8 @@ def test_a_file_of_weights_is_as_good_as_a_folder(network, tmp_path):
         assert equal(loaded, state)
         with pytest.raises(ValueError, match="expected --backbone"):
             load_network(str(tmp_path / file), None)
+    with pytest.raises(ValueError, match="a file of weights only"):
+        load_network(str(network), "test_resnet")
 
 
 def test_a_network_of_other_classes_is_refused(tmp_path):
