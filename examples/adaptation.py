@@ -1,7 +1,9 @@
 """One training step of each kind: source only, its control, entropy, and adversarial adaptation.
 
 Every step accumulates gradients and returns its losses; the caller's optimizers step. Of several
-micro batches each counts ``share``, one over their number.
+micro batches each counts ``share``, one over their number. Segmenters leave their logits as coarse
+as they are made: the segmentation loss is to take such, and only what the discriminator or the
+entropy is about is brought to the images' size.
 """
 
 from collections.abc import Callable
@@ -9,6 +11,7 @@ from functools import partial
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
@@ -51,7 +54,7 @@ def source_step(
     share: float = 1.0,
 ) -> Losses:
     """Labelled images, nothing else."""
-    loss = segmentation_loss(segmenter(images))
+    loss = segmentation_loss(segmenter(images, size="native"))
     fabric.backward(share * loss)
     return {"segmentation": loss.detach()}
 
@@ -69,7 +72,7 @@ def control_step(
     with running_statistics_kept(segmenter):
         losses = source_step(fabric, segmenter, images, segmentation_loss, share=share)
     with torch.no_grad():
-        segmenter(target_images)
+        segmenter(target_images, size="native")
     return losses
 
 
@@ -86,7 +89,7 @@ def entropy_step(
     """Entropy minimisation (MinEnt of ADVENT; Vu et al., CVPR 2019) over the control."""
     with no_exchange(fabric, segmenter), running_statistics_kept(segmenter):
         losses = source_step(fabric, segmenter, images, segmentation_loss, share=share)
-    torn = entropy(segmenter(target_images).logits)
+    torn = entropy(_full_size_logits(segmenter(target_images, size="native"), target_images))
     fabric.backward(share * weight * torn)
     return {**losses, "entropy": torn.detach()}
 
@@ -115,16 +118,18 @@ def adversarial_step(
     discriminator.requires_grad_(False)
     # The second backward pass lacks the auxiliary heads; it exchanges the gradients of both.
     with no_exchange(fabric, segmenter), running_statistics_kept(segmenter):
-        source_output = segmenter(images)
+        source_output = segmenter(images, size="native")
         segmentation = segmentation_loss(source_output)
         fabric.backward(share * segmentation)
-    target_logits = segmenter(target_images).logits
+    target_logits = _full_size_logits(segmenter(target_images, size="native"), target_images)
     target_maps = maps_of(target_logits)
     fooling = loss(discriminator(target_maps), Domain.SOURCE)
     fabric.backward(share * weight * fooling)
 
     discriminator.requires_grad_(True)
-    on_source = discriminator(maps_of(source_output.logits.detach()))
+    with torch.no_grad():
+        source_maps = maps_of(_full_size_logits(source_output, images))
+    on_source = discriminator(source_maps)
     on_target = discriminator(target_maps.detach())
     telling_apart = loss(on_source, Domain.SOURCE) / 2 + loss(on_target, Domain.TARGET) / 2
     fabric.backward(share * telling_apart)
@@ -135,3 +140,8 @@ def adversarial_step(
         "adversarial": fooling.detach(),
         "discriminator": telling_apart.detach(),  # of bce, ln 2 = 0.693 is chance
     }
+
+
+def _full_size_logits(output: BiSeNetOutput, images: Tensor) -> Tensor:
+    """As the network itself would have brought them to the images' size."""
+    return F.interpolate(output.logits, images.shape[-2:], mode="bilinear", align_corners=False)

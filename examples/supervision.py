@@ -3,12 +3,12 @@
 from math import ceil
 
 import torch
-import torch.nn.functional as F
 from rich.progress import track
 from torch import Tensor
 
 from evaluation import CLASS_NAMES
-from uda_seg.datasets import IGNORE_INDEX, SegmentationFolder
+from uda_seg.datasets import SegmentationFolder
+from uda_seg.losses import upsampled_cross_entropy
 from uda_seg.models import BiSeNetOutput
 
 __all__ = ["class_weights", "segmentation_loss"]
@@ -25,10 +25,7 @@ def class_weights(source: SegmentationFolder, samples: int = 500) -> Tensor:
 
 
 def segmentation_loss(output: BiSeNetOutput, labels: Tensor, weights: Tensor) -> Tensor:
-    """Weighted cross entropy of BiSeNet's main and auxiliary logits."""
-    return torch.stack(
-        [
-            F.cross_entropy(logits, labels, weights, ignore_index=IGNORE_INDEX)
-            for logits in (output.logits, *(output.auxiliary or ()))
-        ]
-    ).sum()
+    """Weighted cross entropy of BiSeNet's main and auxiliary logits, of any resolution."""
+    heads = (output.logits, *(output.auxiliary or ()))
+    losses = [upsampled_cross_entropy(logits, labels, weight=weights) for logits in heads]
+    return torch.stack(losses).sum()

@@ -48,8 +48,9 @@ def optimizers(network, discriminator):
 
 
 def cross_entropy(output, labels):
-    return F.cross_entropy(output.logits, labels) + sum(
-        F.cross_entropy(logits, labels) for logits in output.auxiliary
+    return sum(
+        F.cross_entropy(F.interpolate(logits, labels.shape[-2:], mode="bilinear"), labels)
+        for logits in (output.logits, *output.auxiliary)
     )
 
 
@@ -200,7 +201,7 @@ def test_a_monitor_sees_what_the_discriminator_said_and_holds_no_graph(setting, 
         discriminator,
         images,
         target,
-        lambda output: F.cross_entropy(output.logits, labels),
+        lambda output: cross_entropy(output, labels),
         weight=0.1,
         watch=seen.update,
     )

@@ -143,12 +143,13 @@ def test_bfloat16_has_about_the_same_losses(config, tmp_path, monkeypatch):
     monkeypatch.setattr(
         training, "mean_losses", lambda *given: losses.append(mean_losses(*given)) or losses[-1]
     )
+    still = replace(config, learning_rate=0.0)  # training would amplify any rounding
     for precision in ("32-true", "bf16-mixed"):
-        changed = replace(config, output=tmp_path / precision, precision=precision)
+        changed = replace(still, output=tmp_path / precision, precision=precision)
         network = train_row(changed, "row", RECIPES["adapted"])
         assert weights(network).dtype == torch.float32
     for full, low in zip(losses[:4], losses[4:], strict=True):
-        assert low == pytest.approx(full, rel=0.02)
+        assert low == pytest.approx(full, rel=0.01)
         assert low != full
 
 
