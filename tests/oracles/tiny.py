@@ -18,6 +18,6 @@ class TinyNetwork(nn.Module):
         self.auxiliary_heads = nn.ModuleList(nn.Conv2d(8, num_classes, 1) for _ in range(2))
         self.unused = nn.Conv2d(8, 8, 1)
 
-    def forward(self, images, *, size=None):
+    def forward(self, images, *, size=None):  # noqa: ARG002 its logits have one size
         features = torch.tanh(self.features(images))
         return BiSeNetOutput(self.head(features), tuple(h(features) for h in self.auxiliary_heads))
