@@ -28,16 +28,18 @@ from rich.markdown import Markdown
 from torch.utils.flop_counter import FlopCounterMode
 
 from atomic import atomic_path
+from cast import DISCRIMINATORS
 from comparison import save_comparison
+from config import Config
 from environment import environment
 from evaluation import CLASS_NAMES, summary
 from hardware import open_fabric
-from recipes import STUDY
+from recipes import ROWS, STUDY
 from rows import Row
 from streets import Streets, open_streets
 from study_tables import study_tables
 from supervision import class_weights
-from training import DISCRIMINATORS, Config, run
+from training import run
 
 Rows = Mapping[str, Row]
 PICTURED = ("target only", "no adaptation", "light D", "light D + FDA 0.10")
@@ -53,12 +55,12 @@ class Ablation:
     seeds: tuple[int, ...] = (0,)
     """In place of --seed."""
     rows: tuple[str, ...] = tuple(STUDY)
-    """Which of the study's rows."""
+    """Which of ``recipes.ROWS``; by default those of the study."""
 
     def __post_init__(self) -> None:
         """Refuse a row that there is not."""
-        if unknown := set(self.rows) - set(STUDY):
-            raise ValueError(f"expected rows out of {list(STUDY)}, got {sorted(unknown)}")
+        if unknown := set(self.rows) - set(ROWS):
+            raise ValueError(f"expected rows out of {list(ROWS)}, got {sorted(unknown)}")
 
 
 def main(ablation: Ablation) -> None:
@@ -75,9 +77,9 @@ def main(ablation: Ablation) -> None:
     for seed in ablation.seeds:
         each = replace(config, seed=seed, output=config.output / f"seed-{seed}")
         runs[seed] = {
-            name: run(fabric, each, name, STUDY[name], streets[of], weights[of])
+            name: run(fabric, each, name, ROWS[name], streets[of], weights[of])
             for name in ablation.rows
-            for of in [STUDY[name].labels]
+            for of in [ROWS[name].labels]
         }
         if fabric.is_global_zero:
             report(config, runs, streets["source"])

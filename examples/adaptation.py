@@ -30,6 +30,7 @@ __all__ = [
     "adversarial_step",
     "control_step",
     "entropy_step",
+    "full_size_logits",
     "source_step",
 ]
 
@@ -89,7 +90,7 @@ def entropy_step(
     """Entropy minimisation (MinEnt of ADVENT; Vu et al., CVPR 2019) over the control."""
     with no_exchange(fabric, segmenter), running_statistics_kept(segmenter):
         losses = source_step(fabric, segmenter, images, segmentation_loss, share=share)
-    torn = entropy(_full_size_logits(segmenter(target_images, size="native"), target_images))
+    torn = entropy(full_size_logits(segmenter(target_images, size="native"), target_images))
     fabric.backward(share * weight * torn)
     return {**losses, "entropy": torn.detach()}
 
@@ -121,14 +122,14 @@ def adversarial_step(
         source_output = segmenter(images, size="native")
         segmentation = segmentation_loss(source_output)
         fabric.backward(share * segmentation)
-    target_logits = _full_size_logits(segmenter(target_images, size="native"), target_images)
+    target_logits = full_size_logits(segmenter(target_images, size="native"), target_images)
     target_maps = maps_of(target_logits)
     fooling = loss(discriminator(target_maps), Domain.SOURCE)
     fabric.backward(share * weight * fooling)
 
     discriminator.requires_grad_(True)
     with torch.no_grad():
-        source_maps = maps_of(_full_size_logits(source_output, images))
+        source_maps = maps_of(full_size_logits(source_output, images))
     on_source = discriminator(source_maps)
     on_target = discriminator(target_maps.detach())
     telling_apart = loss(on_source, Domain.SOURCE) / 2 + loss(on_target, Domain.TARGET) / 2
@@ -142,6 +143,6 @@ def adversarial_step(
     }
 
 
-def _full_size_logits(output: BiSeNetOutput, images: Tensor) -> Tensor:
+def full_size_logits(output: BiSeNetOutput, images: Tensor) -> Tensor:
     """As the network itself would have brought them to the images' size."""
     return F.interpolate(output.logits, images.shape[-2:], mode="bilinear", align_corners=False)

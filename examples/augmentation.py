@@ -48,9 +48,8 @@ def prepare(
     unlabelled: Sample,
     beta: float | None,
     augment: AugmentationSequential,
-    normalize: Normalize,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Labelled images, their labels, and target images, ready for the network.
+    """Labelled images in [0, 1], augmented, their labels, and target images as they are.
 
     With a beta, the labelled images first take over the target's low frequencies.
     """
@@ -63,4 +62,4 @@ def prepare(
     if beta is not None:
         images = fourier_domain_adaptation(images, target_images, beta)
     images, masks = augment(images, labelled.label[:, None].float())
-    return normalize(images), masks[:, 0].long(), normalize(target_images)
+    return images, masks[:, 0].long(), target_images

@@ -49,9 +49,16 @@ def average_running_statistics(fabric: Fabric, network: nn.Module) -> None:
     """
     if fabric.world_size == 1:
         return
-    for norm in network.modules():
-        if isinstance(norm, _BatchNorm):
-            for statistics in (norm.running_mean, norm.running_var):
-                if statistics is not None:
-                    mean = fabric.all_reduce(statistics.clone(), reduce_op="mean")
-                    statistics.copy_(torch.as_tensor(mean))
+    statistics = [
+        each
+        for norm in network.modules()
+        if isinstance(norm, _BatchNorm)
+        for each in (norm.running_mean, norm.running_var)
+        if each is not None
+    ]
+    if statistics:  # one exchange for all
+        mean = torch.as_tensor(fabric.all_reduce(torch.cat(statistics), reduce_op="mean"))
+        for each, its_mean in zip(
+            statistics, torch.split(mean, list(map(len, statistics))), strict=True
+        ):
+            each.copy_(its_mean)

@@ -32,9 +32,9 @@ import torch
 import tyro
 from rich.console import Console
 
-import training
 from atomic import atomic_path
 from comparison import save_comparison
+from config import Config as TrainingConfig
 from environment import environment
 from evaluation import iou_table, summary
 from hardware import open_fabric
@@ -42,10 +42,11 @@ from recipes import Recipe
 from rows import Row
 from streets import Streets, open_streets
 from supervision import class_weights
+from training import run
 
 
 @dataclass(frozen=True)
-class Config(training.Config):
+class Config(TrainingConfig):
     """Settings of a run; the defaults suit the toy city."""
 
     beta: float = 0.05
@@ -69,10 +70,7 @@ def main(config: Config) -> None:
         "control": Recipe(target_statistics=True),
         "adapted": Recipe(discriminator="light", beta=config.beta),
     }
-    rows = {
-        name: training.run(fabric, config, name, recipes[name], streets, weights)
-        for name in recipes
-    }
+    rows = {name: run(fabric, config, name, recipes[name], streets, weights) for name in recipes}
     if first:
         show(config, streets, rows)
 

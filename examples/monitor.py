@@ -1,4 +1,4 @@
-"""Watch an adversarial training for the ways in which it fails without an error."""
+"""Watch a training on the target for the ways in which it fails without an error."""
 
 from collections.abc import Iterable
 from math import exp, inf, isfinite, log
@@ -6,6 +6,7 @@ from math import exp, inf, isfinite, log
 import torch
 from torch import Tensor
 
+from diagnoses import MEANING
 from uda_seg.losses import entropy
 
 __all__ = ["CollapseMonitor", "gradient_norm"]
@@ -14,35 +15,19 @@ __all__ = ["CollapseMonitor", "gradient_norm"]
 _BOUNDARY = {"bce": 0.0, "least_squares": 0.5, "hinge": 0.0}
 _CHANCE = {"bce": log(2), "least_squares": 0.25, "hinge": 1.0}
 
-_MOST_ROWS = 64  # of the target predictions; the mean over all pixels would slow every step down
-
-_MEANING = {
-    "D wins": "the discriminator tells both domains apart with hardly a mistake, so that its "
-    "gradient teaches the segmenter nothing; lower the discriminator's learning rate, lengthen "
-    "the warm-up, or try the least-squares objective",
-    "D is blind": "the discriminator has done no better than a coin since the start, so that the "
-    "adversarial loss is noise; raise its learning rate, and check that its maps are "
-    "probabilities and that the domain labels are not swapped",
-    "D is fooled": "the discriminator could tell the domains apart and no longer can: the goal if "
-    "the target's predictions look right, or else a segmenter that games it; compare target "
-    "predictions, and raise the discriminator's learning rate if they are poor",
-    "one class": "nearly every target pixel gets the same class, and with certainty; lower the "
-    "weight of the adversarial or entropy loss, and go back to the last good checkpoint",
-    "no class": "target predictions are close to uniform over the classes; lower the adversarial "
-    "weight, lengthen the warm-up, and check the normalisation of the target images",
-    "segmenter explodes": "the segmenter's gradient is far above its own level; lower the "
-    "learning rate, or clip the gradient",
-    "D explodes": "the discriminator's gradient is far above its own level; lower its learning "
-    "rate, or clip its gradient",
-    "segmenter vanishes": "hardly any gradient is left in the segmenter; check that its loss "
-    "falls, and lower the learning rate",
-    "D vanishes": "hardly any gradient is left in the discriminator; lower its learning rate, or "
-    "try the least-squares objective",
+_NORMS = {"segmenter", "D"}
+_TITLES = {
+    "loss": "discriminator loss over chance",
+    "entropy": "target entropy",
+    "top class": "most frequent class",
+    "segmenter": "segmenter gradient",
+    "D": "discriminator gradient",
 }
+_MOST_ROWS = 64  # of the target predictions; the mean over all pixels would slow every step down
 
 
 class CollapseMonitor:
-    """Running means of what a healthy adversarial training keeps apart from its extremes.
+    """Running means of what a healthy training on the target keeps apart from its extremes.
 
     The thresholds are class attributes, rules of thumb and not tuned on any result. All but an
     explosion look at running means, and none before a whole window has passed.
@@ -54,6 +39,7 @@ class CollapseMonitor:
     * ``one class``: the most frequent class covers at least ``DOMINANT`` of the target pixels of
       a batch, and the entropy is at most ``CERTAIN``. Roads cover less of a street.
     * ``no class``: the entropy is at least ``UNIFORM`` of ln K.
+    * ``no label``: the teacher is confident of at most ``UNSURE`` of the pixels.
     * ``explodes``: one step's gradient norm is over ``BURST`` times its running geometric mean.
     * ``vanishes``: that mean is below ``FADED`` of what it was after the first window.
 
@@ -77,6 +63,7 @@ class CollapseMonitor:
     DOMINANT = 0.95
     CERTAIN = 0.1
     UNIFORM = 0.9
+    UNSURE = 0.01
     BURST = 100.0
     FADED = 1e-3
 
@@ -99,73 +86,80 @@ class CollapseMonitor:
     def update(
         self,
         *,
-        on_source: Tensor,
-        on_target: Tensor,
-        discriminator_loss: Tensor,
         target_logits: Tensor,
         segmenter_gradient: Tensor,
-        discriminator_gradient: Tensor,
+        on_source: Tensor | None = None,
+        on_target: Tensor | None = None,
+        discriminator_loss: Tensor | None = None,
+        discriminator_gradient: Tensor | None = None,
+        confident: Tensor | None = None,
     ) -> list[str]:
         """Take in one step; one line for each state that begins with it.
 
+        A training has either a discriminator, with all that is known of it, or a teacher; what is
+        given at one step is given at all.
+
         Args:
+            target_logits: ``(B, K, H, W)`` of the segmenter, or of the teacher; every so many-th
+                pixel is looked at.
+            segmenter_gradient: a scalar, see :func:`gradient_norm`.
             on_source: the discriminator's logits of source maps, any shape.
             on_target: those of target maps.
             discriminator_loss: a scalar, the mean of its two halves.
-            target_logits: the segmenter's ``(B, K, H, W)``; every so many-th pixel is looked at.
-            segmenter_gradient: a scalar, see :func:`gradient_norm`.
-            discriminator_gradient: likewise.
+            discriminator_gradient: a scalar.
+            confident: a scalar, the share of pixels of which the teacher is.
         """
         boundary = _BOUNDARY[self.objective]
         stride = max(1, target_logits.shape[-2] // _MOST_ROWS)
         logits = target_logits[..., ::stride, ::stride]
         counts = logits.argmax(1).flatten().bincount()
-        figures = [
-            (on_source < boundary).float().mean(),
-            (on_target > boundary).float().mean(),
-            discriminator_loss / _CHANCE[self.objective],
-            entropy(logits),
-            counts.max() / counts.sum(),
-            segmenter_gradient,
-            discriminator_gradient,
-        ]
+        figures = {
+            "entropy": entropy(logits),
+            "top class": counts.max() / counts.sum(),
+            "segmenter": segmenter_gradient,
+            "D": discriminator_gradient,
+            "confident": confident,
+        }
+        if on_source is not None and on_target is not None and discriminator_loss is not None:
+            figures["accuracy on source"] = (on_source < boundary).float().mean()
+            figures["accuracy on target"] = (on_target > boundary).float().mean()
+            figures["loss"] = discriminator_loss / _CHANCE[self.objective]
+        known = {name: figure for name, figure in figures.items() if figure is not None}
         # One copy from the device for all.
-        values = torch.stack([figure.detach().float() for figure in figures]).tolist()
-        norms = {"segmenter": values[5], "D": values[6]}
+        values = torch.stack([figure.detach().float() for figure in known.values()]).tolist()
+        return self._take_in(dict(zip(known, values, strict=True)))
+
+    def _take_in(self, values: dict[str, float]) -> list[str]:
+        norms = {name: values[name] for name in ("segmenter", "D") if name in values}
         states = [
             f"{name} explodes"
             for name, norm in norms.items()
             if self.step >= self.window and self.BURST * exp(self._mean(name)) < norm < inf
         ]
-        names = ("accuracy on source", "accuracy on target", "loss", "entropy", "top class")
-        for name, value in zip(names, values[:5], strict=True):
-            self._average(name, value)
-        for name, norm in norms.items():
-            self._average(name, log(max(norm, 1e-30)))
+        for name, value in values.items():
+            self._average(name, log(max(value, 1e-30)) if name in norms else value)
         self.step += 1
         return self._report(states + self._lasting_states())
 
     def figures(self) -> dict[str, float]:
         """The running means, for the log; gradient norms geometric, all others in [0, 1] or so."""
-        means = {name: mean for name, (mean, _) in self._means.items()}
         return {
-            "monitor/accuracy on source": means["accuracy on source"],
-            "monitor/accuracy on target": means["accuracy on target"],
-            "monitor/discriminator loss over chance": means["loss"],
-            "monitor/target entropy": means["entropy"],
-            "monitor/most frequent class": means["top class"],
-            "monitor/segmenter gradient": exp(means["segmenter"]),
-            "monitor/discriminator gradient": exp(means["D"]),
+            f"monitor/{_TITLES.get(name, name)}": exp(mean) if name in _NORMS else mean
+            for name, (mean, _) in self._means.items()
         }
 
     def text(self) -> str:
         """The same in a few words, for a progress bar, with the states that hold at present."""
-        mean = self._mean
-        return (
-            f"D {mean('accuracy on source'):.0%}/{mean('accuracy on target'):.0%} right, "
-            f"entropy {mean('entropy'):.2f}, top class {mean('top class'):.0%}"
-            + "".join(f", {state.upper()}" for state in self.states)
-        )
+        mean, words = self._mean, list[str]()
+        if "loss" in self._means:
+            accuracies = mean("accuracy on source"), mean("accuracy on target")
+            words.append("D {:.0%}/{:.0%} right".format(*accuracies))
+        if "confident" in self._means:
+            words.append(f"confident {mean('confident'):.0%}")
+        if "entropy" in self._means:
+            words.append(f"entropy {mean('entropy'):.2f}")
+            words.append(f"top class {mean('top class'):.0%}")
+        return ", ".join([*words, *(state.upper() for state in self.states)])
 
     def _mean(self, name: str) -> float:
         return self._means[name][0]
@@ -183,23 +177,30 @@ class CollapseMonitor:
         if self.step < self.window:
             return []
         mean = self._mean
+        holds = {
+            "one class": mean("top class") >= self.DOMINANT and mean("entropy") <= self.CERTAIN,
+            "no class": mean("entropy") >= self.UNIFORM,
+            "no label": "confident" in self._means and mean("confident") <= self.UNSURE,
+        }
+        if "loss" in self._means:
+            holds |= self._of_the_discriminator()
+        for name in _NORMS & self._means.keys():
+            level = self._first_levels.setdefault(name, mean(name))
+            holds[f"{name} vanishes"] = mean(name) - level < log(self.FADED)
+        return [state for state, held in holds.items() if held]
+
+    def _of_the_discriminator(self) -> dict[str, bool]:
+        mean = self._mean
         accuracies = mean("accuracy on source"), mean("accuracy on target")
         accuracy = sum(accuracies) / 2
         self._best_accuracy = max(self._best_accuracy, accuracy)
         able = self._best_accuracy > self.ABLE
         blind = abs(accuracy - 0.5) <= self.COIN
-        for name in ("segmenter", "D"):
-            self._first_levels.setdefault(name, mean(name))
-        holds = {
+        return {
             "D wins": min(accuracies) >= self.SURE and mean("loss") <= self.SETTLED,
             "D is blind": blind and not able and self.step >= self.LONG * self.window,
             "D is fooled": blind and able,
-            "one class": mean("top class") >= self.DOMINANT and mean("entropy") <= self.CERTAIN,
-            "no class": mean("entropy") >= self.UNIFORM,
         }
-        for name, level in self._first_levels.items():
-            holds[f"{name} vanishes"] = mean(name) - level < log(self.FADED)
-        return [state for state, held in holds.items() if held]
 
     def _report(self, states: list[str]) -> list[str]:
         begun = [
@@ -209,7 +210,7 @@ class CollapseMonitor:
         ]
         self._last_seen.update(dict.fromkeys(states, self.step))
         self.states = states
-        return [f"step {self.step}: {state}: {_MEANING[state]} ({self.text()})" for state in begun]
+        return [f"step {self.step}: {state}: {MEANING[state]} ({self.text()})" for state in begun]
 
 
 def gradient_norm(parameters: Iterable[Tensor]) -> Tensor:

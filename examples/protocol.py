@@ -7,7 +7,7 @@ from data_sets import Name
 from evaluation import CLASS_NAMES, EVALUATED
 from uda_seg.metrics import iou_from_confusion, merge_classes, pixel_accuracy
 
-__all__ = ["CATEGORIES", "FIGURES", "figures", "merging"]
+__all__ = ["CATEGORIES", "FIGURES", "figures", "merge_predictions", "merging"]
 
 CATEGORIES = list(dict.fromkeys(row.category for row in EVALUATED))
 _CATEGORY_OF_CLASS = torch.tensor([CATEGORIES.index(row.category) for row in EVALUATED])
@@ -60,3 +60,8 @@ def merging(data_set: Name) -> Tensor:
     for train_id, counts_as in _MERGED.get(data_set, {}).items():
         ids[train_id] = counts_as
     return ids
+
+
+def merge_predictions(matrices: Tensor, data_set: Name) -> Tensor:
+    """Confusion matrices ``(..., 19, 19)``, each class predicted as what it counts as."""
+    return torch.zeros_like(matrices).index_add_(-1, merging(data_set), matrices)

@@ -6,22 +6,10 @@ All else, steps and learning rates among it, is the same in all rows.
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from lightning_fabric import Fabric
-from torch import Tensor, nn
+from adaptation import Maps, Objective
+from teaching import SelfTraining
 
-from adaptation import (
-    Losses,
-    Maps,
-    Objective,
-    SegmentationLoss,
-    Watch,
-    adversarial_step,
-    control_step,
-    entropy_step,
-    source_step,
-)
-
-__all__ = ["STUDY", "Recipe", "take_step"]
+__all__ = ["ROWS", "STUDY", "Recipe"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +38,9 @@ class Recipe:
     """Of FDA on the labelled images, in [0, 0.5]."""
     entropy_weight: float = 0.0
     """Of the entropy of target predictions."""
+    self_training: SelfTraining | None = None
+    rare_classes: bool = False
+    """Labelled images are drawn by the rarest classes that they hold."""
 
     def __post_init__(self) -> None:
         """Refuse what would otherwise go unnoticed."""
@@ -57,48 +48,26 @@ class Recipe:
             raise ValueError(f"expected beta in [0, 0.5] or None, got {self.beta}")
         if self.entropy_weight < 0:
             raise ValueError(f"expected an entropy weight of at least 0, got {self.entropy_weight}")
-        if self.entropy_weight and self.discriminator:
-            raise ValueError("expected an entropy weight or a discriminator, got both")
+        ways = self.entropy_weight > 0, self.discriminator, self.self_training
+        if sum(map(bool, ways)) > 1:
+            raise ValueError(
+                f"expected one of entropy weight, discriminator and self-training, got {ways}"
+            )
 
     def before_adaptation(self) -> "Recipe":
-        """The same without anything of the target but its labels: what the warm-up does."""
+        """The same without any lesson from the target: what the warm-up does.
+
+        A teacher is to begin with the statistics of what it labels; the weights do not depend on
+        that.
+        """
         return replace(
-            self, target_statistics=False, discriminator=None, beta=None, entropy_weight=0.0
+            self,
+            target_statistics=self.self_training is not None,
+            discriminator=None,
+            beta=None,
+            entropy_weight=0.0,
+            self_training=None,
         )
-
-
-def take_step(
-    fabric: Fabric,
-    recipe: Recipe,
-    segmenter: nn.Module,
-    discriminator: nn.Module,
-    images: Tensor,
-    target_images: Tensor,
-    loss: SegmentationLoss,
-    *,
-    adversarial_weight: float,
-    share: float,
-    watch: Watch,
-) -> Losses:
-    """Accumulate the gradients of one batch as the recipe has it; see :mod:`adaptation`."""
-    batch = images, target_images, loss
-    if recipe.discriminator is not None:
-        return adversarial_step(
-            fabric,
-            segmenter,
-            discriminator,
-            *batch,
-            weight=adversarial_weight,
-            objective=recipe.objective,
-            maps=recipe.maps,
-            share=share,
-            watch=watch,
-        )
-    if recipe.entropy_weight > 0:
-        return entropy_step(fabric, segmenter, *batch, weight=recipe.entropy_weight, share=share)
-    if recipe.target_statistics:
-        return control_step(fabric, segmenter, *batch, share=share)
-    return source_step(fabric, segmenter, images, loss, share=share)
 
 
 _LIGHT = Recipe(discriminator="light")
@@ -121,3 +90,26 @@ STUDY: dict[str, Recipe] = {
     "light D + FDA 0.10, no blur": replace(_LIGHT, beta=0.10, blur=False),
 }
 """The rows of the ablation; the one without blur is that of the study's best beta."""
+
+_STRONG = Recipe(photometric=True)
+_TAUGHT = replace(_STRONG, beta=0.05, self_training=SelfTraining())
+
+_BEYOND: dict[str, Recipe] = {
+    "target only, strong augmentation": replace(_STRONG, labels="target"),
+    "strong, re-estimated": replace(_STRONG, reestimated=True),
+    "strong, control": replace(_STRONG, target_statistics=True),
+    "strong, light D + FDA 0.05": replace(_STRONG, discriminator="light", beta=0.05),
+    "self-training": _TAUGHT,
+    "self-training, re-estimated": replace(_TAUGHT, reestimated=True),
+    "self-training, rare classes": replace(_TAUGHT, rare_classes=True),
+    "self-training, no FDA": replace(_TAUGHT, beta=None),
+    "self-training, no ClassMix": replace(_TAUGHT, self_training=SelfTraining(class_mix=False)),
+    "self-training, no masks": replace(_TAUGHT, self_training=SelfTraining(masked=False)),
+    "self-training, no strong augmentation": replace(
+        _TAUGHT, photometric=False, self_training=SelfTraining(strong=False)
+    ),
+}
+"""Rows beyond the study: self-training whole and with parts left out, and what it has to beat."""
+
+ROWS = STUDY | _BEYOND
+"""All of them."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from statistics import mean, stdev
 
-from recipes import STUDY
+from recipes import ROWS
 from rows import Row
 from selection import checkpoints
 from uda_seg.metrics import gap_recovered, iou_from_confusion
@@ -71,7 +71,7 @@ def _gap(values: Sequence[float], scores: Mapping[str, Sequence[float]]) -> str:
 
 
 def _cost(name: str, costs: Mapping[str, tuple[int, int]]) -> tuple[str, str]:
-    discriminator = STUDY[name].discriminator
+    discriminator = ROWS[name].discriminator
     if discriminator is None:
         return "-", "-"
     parameters, multiply_adds = costs[discriminator]

@@ -1,91 +1,39 @@
 """One row of a table, from its settings to a trained and scored network."""
 
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from math import isfinite
-from pathlib import Path
 
 import torch
-from lightning_fabric import Fabric, seed_everything
-from timm.layers.norm_act import convert_sync_batchnorm
+from lightning_fabric import Fabric
 from torch import Tensor
 
-from adaptation import Losses
-from augmentation import augmentation, normalization, prepare
+from augmentation import augmentation, normalization
 from batch_norm import average_running_statistics, reestimate_statistics
+from cast import Cast, assemble
 from checkpoint import Checkpoint, Stateful
-from evaluation import CLASS_NAMES, evaluate
-from hardware import Precision, mean_losses, no_exchange
+from config import Config
+from evaluation import evaluate
+from hardware import mean_losses
 from history import History, label_free_criteria
 from journal import journal
-from learner import Learner, step_all
+from learner import step_all
+from lesson import learn
 from monitor import CollapseMonitor, gradient_norm
-from recipes import Recipe, take_step
+from protocol import merge_predictions
+from recipes import Recipe
 from rows import Row, load_row, save_row, settings_of
 from selection import Evaluation
 from streets import Streets, batch_pairs, share_of
-from supervision import segmentation_loss
-from uda_seg.datasets import Sample
-from uda_seg.discriminators import DepthwiseFC, FullyConv
+from uda_seg.datasets import Sample, class_counts
 from uda_seg.metrics import iou_from_confusion
 from uda_seg.models import BiSeNet
 
-__all__ = ["DISCRIMINATORS", "Config", "run", "train"]
+__all__ = ["run", "train"]
 
-DISCRIMINATORS = {"light": DepthwiseFC, "full": FullyConv}
-
-
-@dataclass(frozen=True)
-class Config:
-    """Settings of a run; the defaults suit the toy city."""
-
-    source_root: Path | None = None
-    """Folder of GTA5; the toy city if neither root is given."""
-    target_root: Path | None = None
-    """Folder of Cityscapes."""
-    output: Path = Path("runs/gta2city")
-    size: tuple[int, int] = (96, 192)
-    """Height and width that the network sees."""
-    backbone: str = "lcnet_050"
-    pretrained: bool = False
-    """Start from timm's ImageNet weights, fetched from the hub."""
-    batch_size: int = 4
-    steps: int = 300
-    warmup_steps: int = 100
-    """How many of the steps are source only in every row."""
-    learning_rate: float = 4e-3
-    discriminator_learning_rate: float = 1e-3
-    adversarial_weight: float = 0.05
-    seed: int = 0
-    workers: int = 2
-    """Of each process, to read images."""
-    precision: Precision = "32-true"
-    accumulate: int = 1
-    """How many batches make one step."""
-    sync_batch_norm: bool = False
-    """Normalise by the batches of all processes together; on GPUs alone."""
-    checkpoint_every: int = 100
-    """Steps after which a row could go on, were it stopped."""
-    evaluate_every: int = 0
-    """Steps after which the network is judged, with target labels and without; 0 for never."""
-
-    def __post_init__(self) -> None:
-        """Refuse now what would otherwise fail after hours."""
-        if not 0 <= self.warmup_steps < self.steps:
-            raise ValueError(
-                "expected fewer warm-up steps than steps, or no row would differ, got "
-                f"{self.warmup_steps} and {self.steps}"
-            )
-        counts = self.batch_size, self.accumulate, self.checkpoint_every
-        if min(counts) < 1 or min(self.size) < 32:
-            raise ValueError(
-                "expected a batch, batches to accumulate and steps to a checkpoint of at least 1 "
-                f"and a size of at least 32x32, got {counts} and {self.size}"
-            )
-        if self.sync_batch_norm and not torch.cuda.is_available():
-            raise ValueError("expected GPUs for sync_batch_norm, got none; do without it")
+Pairs = Sequence[tuple[Sample, Sample]]
 
 
 def run(
@@ -97,8 +45,7 @@ def run(
     if folder.exists():
         return load_row(folder, settings)
     network, seconds, evaluations = train(fabric, config, name, recipe, streets, weights)
-    matrix = _score(fabric, config, network, streets)
-    row = Row(network, matrix, seconds, evaluations)
+    row = Row(network, _score(fabric, config, network, streets), seconds, evaluations)
     if fabric.is_global_zero:
         save_row(folder, settings, row)
     return row
@@ -114,104 +61,131 @@ def train(
     Returns:
         The network, the seconds that took, and the evaluations on the way.
     """
-    segmenter, judge = _learners(fabric, config, recipe)
-    network: BiSeNet = segmenter.module.module
-    augment, normalize = augmentation(recipe), normalization(network)
-    weights = weights.to(fabric.device)
+    cast = assemble(fabric, config, recipe)
+    normalize = normalization(cast.network)
     monitor, history = CollapseMonitor(objective=recipe.objective), History()
     torch.manual_seed(config.seed * fabric.world_size + fabric.global_rank)
-
-    file = config.output / "checkpoints" / f"{name.replace(' ', '-')}.pt"
-    parts: dict[str, Stateful] = {"segmenter": segmenter, "discriminator": judge}
-    parts |= {"precision": fabric.strategy.precision, "history": history}  # float16's scale
-    checkpoint = Checkpoint(fabric, file, settings_of(config, recipe, fabric.world_size), parts)
+    checkpoint = _checkpoint(fabric, config, name, recipe, cast, history)
     checkpoint.load()
     begin, started = checkpoint.step, time.perf_counter() - checkpoint.seconds
     numbers = range(begin * config.accumulate, config.steps * config.accumulate)
-    options = {"seed": config.seed, "workers": config.workers}
-    batches = batch_pairs(fabric, streets, config.batch_size, numbers, **options)
-
+    batches = batch_pairs(
+        fabric,
+        streets,
+        config.batch_size,
+        numbers,
+        seed=config.seed,
+        workers=config.workers,
+        rare_classes=_counts(fabric, config, streets) if recipe.rare_classes else None,
+    )
     seen: dict[str, Tensor] = {}  # by the monitor
+    lesson: Callable[..., dict[str, Tensor]] = partial(
+        learn,
+        fabric,
+        weights=weights.to(fabric.device),
+        augment=augmentation(recipe),
+        normalize=normalize,
+        adversarial_weight=config.adversarial_weight,
+        share=1 / config.accumulate,
+        watch=seen.update,
+    )
 
-    def learn(stage: Recipe, labelled: Sample, unlabelled: Sample, *, exchange: bool) -> Losses:
-        images, labels, target_images = prepare(
-            labelled, unlabelled, stage.beta, augment, normalize
-        )
-        with no_exchange(fabric, segmenter.module, judge.module, enabled=not exchange):
-            return take_step(
-                fabric,
-                stage,
-                segmenter.module,
-                judge.module,
-                images,
-                target_images,
-                partial(segmentation_loss, labels=labels, weights=weights),
-                adversarial_weight=config.adversarial_weight,
-                share=1 / config.accumulate,
-                watch=seen.update,
-            )
-
-    network.train()
+    cast.network.train()
     with journal(fabric, config.output, name, step=begin, steps=config.steps) as write:
-        for step in range(begin, config.steps):
-            stage = recipe if step >= config.warmup_steps else recipe.before_adaptation()
+        for done in range(begin + 1, config.steps + 1):
+            stage = recipe if done > config.warmup_steps else recipe.before_adaptation()
             pairs = list(islice(batches, config.accumulate))
-            losses = [learn(stage, *pair, exchange=pair is pairs[-1]) for pair in pairs]
-            values, warnings = mean_losses(fabric, losses), list[str]()
-            if not all(map(isfinite, values.values())):
-                names = [file for labelled, _ in pairs for file in labelled.name]
-                raise FloatingPointError(
-                    f"training diverged at {name}, step {step}, images {names} with losses "
-                    f"{values}; {checkpoint}; lower the learning rates"
-                )
-            if seen:
-                warnings = monitor.update(
-                    **seen,
-                    discriminator_loss=losses[-1]["discriminator"],
-                    segmenter_gradient=gradient_norm(network.parameters()),
-                    discriminator_gradient=gradient_norm(judge.module.parameters()),
-                )
-                values = values | monitor.figures()
-            step_all(fabric, (segmenter, judge))
-            done = step + 1
-            if config.evaluate_every and (
-                done % config.evaluate_every == 0 or done == config.steps
-            ):
+            losses = [lesson(stage, cast, *pair, exchange=pair is pairs[-1]) for pair in pairs]
+            values = mean_losses(fabric, losses)
+            _require_finite(values, f"{name}, step {done - 1}", pairs, checkpoint)
+            warnings = _watch(monitor, seen, losses[-1], cast)
+            step_all(fabric, (cast.segmenter, cast.discriminator))
+            if cast.teacher is not None and done >= config.warmup_steps:
+                cast.teacher.update_parameters(cast.network)
+                average_running_statistics(fabric, cast.teacher)  # or they would drift apart
+            if _due(done, config.evaluate_every, config.steps):
                 paused = time.perf_counter()
-                average_running_statistics(fabric, network)
-                criteria = label_free_criteria(network, judge.module, normalize, recipe, streets)
-                miou = iou_from_confusion(_score(fabric, config, network, streets)).nanmean().item()
-                history.evaluations.append(Evaluation(done, criteria, miou))
-                values = values | {f"selection/{key}": value for key, value in criteria.items()}
-                network.train()
+                history.evaluations.append(_judge(fabric, config, recipe, cast, streets, done))
+                values |= {f"selection/{k}": v for k, v in history.evaluations[-1].criteria.items()}
                 started += time.perf_counter() - paused  # judging is not training
-            write(values, monitor.text() if seen else "", warnings)
-            if done % config.checkpoint_every == 0 or done == config.steps:
-                average_running_statistics(fabric, network)
+            write(values | (monitor.figures() if seen else {}), monitor.text(), warnings)
+            if _due(done, config.checkpoint_every, config.steps):
+                average_running_statistics(fabric, cast.network)
                 checkpoint.save(done, time.perf_counter() - started)
     if recipe.reestimated:
         mine = share_of(fabric, streets.unlabelled, config.batch_size, workers=config.workers)
-        reestimate_statistics(network, (normalize(each.image / 255) for each in mine))
-        average_running_statistics(fabric, network)
-    return network, checkpoint.seconds, history.evaluations
+        reestimate_statistics(cast.network, (normalize(each.image / 255) for each in mine))
+        average_running_statistics(fabric, cast.network)
+    return cast.network, checkpoint.seconds, history.evaluations
 
 
-def _learners(fabric: Fabric, config: Config, recipe: Recipe) -> tuple[Learner, Learner]:
-    """The segmenter, and the discriminator, which idles in rows without one."""
-    seed_everything(config.seed, verbose=False)
-    network = BiSeNet(len(CLASS_NAMES), config.backbone, pretrained_backbone=config.pretrained)
-    if config.sync_batch_norm:
-        convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
-    optimizer = torch.optim.AdamW(network.parameters(), config.learning_rate)
-    segmenter = Learner(fabric, network, optimizer, config.steps)
-    discriminator = DISCRIMINATORS[recipe.discriminator or "light"](len(CLASS_NAMES))
-    d_optimizer = torch.optim.Adam(
-        discriminator.parameters(), config.discriminator_learning_rate, betas=(0.9, 0.99)
+def _checkpoint(
+    fabric: Fabric, config: Config, name: str, recipe: Recipe, cast: Cast, history: History
+) -> Checkpoint:
+    file = config.output / "checkpoints" / f"{name.replace(' ', '-')}.pt"
+    parts: dict[str, Stateful] = {
+        "segmenter": cast.segmenter,
+        "discriminator": cast.discriminator,
+        "precision": fabric.strategy.precision,  # float16's scale
+        "history": history,
+    }
+    if cast.teacher is not None:
+        parts["teacher"] = cast.teacher
+    return Checkpoint(fabric, file, settings_of(config, recipe, fabric.world_size), parts)
+
+
+def _counts(fabric: Fabric, config: Config, streets: Streets) -> Tensor:
+    """The pixels of each class in each labelled image, counted by the first process."""
+    labels = map(streets.labelled.read_label, range(len(streets.labelled)))
+    with fabric.rank_zero_first():
+        return class_counts(labels, cache=config.output / "class_counts.json")
+
+
+def _due(done: int, every: int, steps: int) -> bool:
+    """After every so many steps and after the last one, unless that is never."""
+    return every > 0 and (done % every == 0 or done == steps)
+
+
+def _require_finite(
+    values: Mapping[str, float], place: str, pairs: Pairs, checkpoint: Checkpoint
+) -> None:
+    if not all(map(isfinite, values.values())):
+        names = [file for labelled, _ in pairs for file in labelled.name]
+        raise FloatingPointError(
+            f"training diverged at {place}, images {names} with losses {values}; {checkpoint}; "
+            "lower the learning rates"
+        )
+
+
+def _watch(
+    monitor: CollapseMonitor, seen: Mapping[str, Tensor], losses: Mapping[str, Tensor], cast: Cast
+) -> list[str]:
+    """What the monitor has to say of a step, before its gradients are forgotten."""
+    if not seen:
+        return []
+    figures = {**seen, "segmenter_gradient": gradient_norm(cast.network.parameters())}
+    if "discriminator" in losses:
+        figures["discriminator_loss"] = losses["discriminator"]
+        parameters = cast.discriminator.module.parameters()
+        figures["discriminator_gradient"] = gradient_norm(parameters)
+    return monitor.update(**figures)
+
+
+def _judge(
+    fabric: Fabric, config: Config, recipe: Recipe, cast: Cast, streets: Streets, done: int
+) -> Evaluation:
+    """Score the network as it is, with target labels and without, and let it go on training."""
+    average_running_statistics(fabric, cast.network)
+    normalize = normalization(cast.network)
+    criteria = label_free_criteria(
+        cast.network, cast.discriminator.module, normalize, recipe, streets
     )
-    return segmenter, Learner(fabric, discriminator, d_optimizer, config.steps)
+    matrix = _score(fabric, config, cast.network, streets)
+    cast.network.train()
+    return Evaluation(done, criteria, iou_from_confusion(matrix).nanmean().item())
 
 
 def _score(fabric: Fabric, config: Config, network: BiSeNet, streets: Streets) -> Tensor:
     """Confusion matrix over the held-out images, which leaves the network in evaluation mode."""
     mine = share_of(fabric, streets.held_out, config.batch_size, workers=config.workers)
-    return evaluate(network, mine, size=config.size)
+    return merge_predictions(evaluate(network, mine, size=config.size), streets.target)
