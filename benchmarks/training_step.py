@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from adaptation import adversarial_step
+from adaptation import adversarial_step, full_size_logits
 from measuring import peak_memory, save, time_in_turns
 from oracles import fda as oracle
 from uda_seg.discriminators import DepthwiseFC, FullyConv
@@ -94,7 +94,7 @@ class Formulation:
         if self.ours:
             losses = adversarial_step(
                 self.fabric,
-                Lean(self.network),
+                self.network,
                 self.discriminator,
                 images,
                 target,
@@ -130,13 +130,12 @@ class Formulation:
     def parts(self) -> dict[str, Callable[[], object]]:
         """What the step consists of; gradients add up, and the optimizers find some."""
         images, target = self.normalize(self.adapted()), self.normalize(self.target)
-        segmenter = Lean(self.network) if self.ours else self.network
         with torch.no_grad():
-            maps = segmenter(target).logits.softmax(1)
+            maps = self.target_maps(target)
         return {
             "FDA": self.adapted,
-            "segmenter on the source": lambda: self.segmentation_loss(segmenter(images)).backward(),
-            "segmenter on the target": lambda: segmenter(target).logits.softmax(1).backward(maps),
+            "segmenter on the source": partial(self.supervise, images),
+            "segmenter on the target": lambda: self.target_maps(target).backward(maps),
             "discriminator, frozen": partial(self.fool, maps.clone().requires_grad_()),
             "discriminator, learning": partial(self.tell_apart, maps),
             "optimizers": lambda: [each.step() for each in self.optimizers],
@@ -155,6 +154,17 @@ class Formulation:
         heads = (output.logits, *output.auxiliary)
         return torch.stack([loss(logits, self.labels, ignore_index=255) for logits in heads]).sum()
 
+    def supervise(self, images: Tensor) -> None:
+        """The pass that learns from labels."""
+        output = self.network(images, size="native" if self.ours else None)
+        self.segmentation_loss(output).backward()
+
+    def target_maps(self, target: Tensor) -> Tensor:
+        """What the discriminator sees of the target."""
+        if not self.ours:
+            return self.network(target).logits.softmax(1)
+        return full_size_logits(self.network(target, size="native"), target).softmax(1)
+
     def fool(self, maps: Tensor) -> None:
         """The pass whose gradient is the segmenter's."""
         self.discriminator.requires_grad_(False)
@@ -171,20 +181,6 @@ class Formulation:
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad()
-
-
-class Lean(nn.Module):
-    """Full size for the logits alone, which the discriminator sees; the auxiliary ones coarse."""
-
-    def __init__(self, network: BiSeNet) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Tensor) -> BiSeNetOutput:
-        """As BiSeNet, in training."""
-        logits, auxiliary = self.network(images, size="native")
-        full = F.interpolate(logits, images.shape[-2:], mode="bilinear", align_corners=False)
-        return BiSeNetOutput(full, auxiliary)
 
 
 def formulations(
