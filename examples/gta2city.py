@@ -24,25 +24,13 @@ each), in bfloat16, with batch norm over all of them:
 docs/training.md has the details.
 """
 
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
-import torch
 import tyro
-from rich.console import Console
 
-from atomic import atomic_path
-from comparison import save_comparison
 from config import Config as TrainingConfig
-from environment import environment
-from evaluation import iou_table, summary
-from hardware import open_fabric
+from experiment import run_experiment
 from recipes import Recipe
-from rows import Row
-from streets import Streets, open_streets
-from supervision import class_weights
-from training import run
 
 
 @dataclass(frozen=True)
@@ -60,35 +48,14 @@ class Config(TrainingConfig):
 
 def main(config: Config) -> None:
     """Train and score each row, then show table and picture."""
-    fabric = open_fabric(config.precision)
-    with fabric.rank_zero_first():  # which draws the toy city
-        streets = open_streets(config.source_root, config.target_root, config.size)
-    first = fabric.is_global_zero
-    weights = fabric.broadcast(class_weights(streets.labelled) if first else torch.empty(0))
-    recipes = {
-        "source only": Recipe(),
-        "control": Recipe(target_statistics=True),
-        "adapted": Recipe(discriminator="light", beta=config.beta),
-    }
-    rows = {name: run(fabric, config, name, recipes[name], streets, weights) for name in recipes}
-    if first:
-        show(config, streets, rows)
-
-
-def show(config: Config, streets: Streets, rows: Mapping[str, Row]) -> None:
-    """Write figures and picture, and print the table."""
-    figures = {
-        name: {**summary(row.matrix), "training_seconds": row.seconds} for name, row in rows.items()
-    }
-    report = {"config": asdict(config), "environment": environment(), **figures}
-    with atomic_path(config.output / "results.json") as file:
-        file.write_text(json.dumps(report, indent=2, default=str))
-    networks = {name: row.network for name, row in rows.items()}
-    samples = [streets.held_out[index * len(streets.held_out) // 4] for index in range(4)]
-    save_comparison(config.output / "comparison.png", samples, networks, size=config.size)
-    console = Console()
-    console.print(iou_table({name: row.matrix for name, row in rows.items()}))
-    console.print(f"see {config.output / 'comparison.png'}; tensorboard --logdir {config.output}")
+    run_experiment(
+        config,
+        {
+            "source only": Recipe(),
+            "control": Recipe(target_statistics=True),
+            "adapted": Recipe(discriminator="light", beta=config.beta),
+        },
+    )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,56 @@
+"""Some recipes side by side: train a row for each, then show them as table and picture."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+
+import torch
+from rich.console import Console
+
+from atomic import atomic_path
+from comparison import save_comparison
+from config import Config
+from environment import environment
+from evaluation import iou_table, summary
+from hardware import open_fabric
+from recipes import Recipe
+from rows import Row
+from streets import Streets, open_streets
+from supervision import class_weights
+from training import run
+
+__all__ = ["run_experiment"]
+
+
+def run_experiment(config: Config, recipes: Mapping[str, Recipe]) -> None:
+    """Train and score a row for each recipe, with the source's labels; show what came out.
+
+    Rows that are finished are taken as they are.
+    """
+    fabric = open_fabric(config.precision)
+    with fabric.rank_zero_first():  # which draws the toy city
+        streets = open_streets(config.source_root, config.target_root, config.size)
+    first = fabric.is_global_zero
+    weights = fabric.broadcast(class_weights(streets.labelled) if first else torch.empty(0))
+    rows = {
+        name: run(fabric, config, name, recipe, streets, weights)
+        for name, recipe in recipes.items()
+    }
+    if first:
+        _show(config, streets, rows)
+
+
+def _show(config: Config, streets: Streets, rows: Mapping[str, Row]) -> None:
+    """Write figures and picture, and print the table."""
+    figures = {
+        name: {**summary(row.matrix), "training_seconds": row.seconds} for name, row in rows.items()
+    }
+    report = {"config": asdict(config), "environment": environment(), **figures}
+    with atomic_path(config.output / "results.json") as file:
+        file.write_text(json.dumps(report, indent=2, default=str))
+    networks = {name: row.network for name, row in rows.items()}
+    samples = [streets.held_out[index * len(streets.held_out) // 4] for index in range(4)]
+    save_comparison(config.output / "comparison.png", samples, networks, size=config.size)
+    console = Console()
+    console.print(iou_table({name: row.matrix for name, row in rows.items()}))
+    console.print(f"see {config.output / 'comparison.png'}; tensorboard --logdir {config.output}")
