@@ -77,12 +77,18 @@ def main(ablation: Ablation) -> None:
     for seed in ablation.seeds:
         each = replace(config, seed=seed, output=config.output / f"seed-{seed}")
         runs[seed] = {
-            name: run(fabric, each, name, ROWS[name], streets[of], weights[of])
+            name: run(fabric, each, name, ROWS[name], streets[of], weights[of], trained_as=training)
             for name in ablation.rows
-            for of in [ROWS[name].labels]
+            for of, training in [(ROWS[name].labels, training_of(name))]
         }
         if fabric.is_global_zero:
             report(config, runs, streets["source"])
+
+
+def training_of(name: str) -> str:
+    """The row that a row shares its training with, if it but re-estimates the statistics after."""
+    training = replace(ROWS[name], reestimated=False)
+    return next((other for other, recipe in ROWS.items() if recipe == training), name)
 
 
 def weigh(fabric: Fabric, streets: Streets) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from math import isfinite
@@ -37,14 +38,27 @@ Pairs = Sequence[tuple[Sample, Sample]]
 
 
 def run(
-    fabric: Fabric, config: Config, name: str, recipe: Recipe, streets: Streets, weights: Tensor
+    fabric: Fabric,
+    config: Config,
+    name: str,
+    recipe: Recipe,
+    streets: Streets,
+    weights: Tensor,
+    *,
+    trained_as: str | None = None,
 ) -> Row:
-    """Train and score one row, unless that has been done already."""
+    """Train and score one row, unless that has been done already.
+
+    With ``trained_as`` it shares the training, and its checkpoint, of another row, from which it
+    may differ in ``reestimated`` alone.
+    """
     folder = config.output / name.replace(" ", "-")
     settings = settings_of(config, recipe, fabric.world_size)
     if folder.exists():
         return load_row(folder, settings)
-    network, seconds, evaluations = train(fabric, config, name, recipe, streets, weights)
+    network, seconds, evaluations = train(
+        fabric, config, trained_as or name, recipe, streets, weights
+    )
     row = Row(network, _score(fabric, config, network, streets), seconds, evaluations)
     if fabric.is_global_zero:
         save_row(folder, settings, row)
@@ -131,7 +145,8 @@ def _checkpoint(
     }
     if cast.teacher is not None:
         parts["teacher"] = cast.teacher
-    return Checkpoint(fabric, file, settings_of(config, recipe, fabric.world_size), parts)
+    training = replace(recipe, reestimated=False)  # which is what comes after it
+    return Checkpoint(fabric, file, settings_of(config, training, fabric.world_size), parts)
 
 
 def _counts(fabric: Fabric, config: Config, streets: Streets) -> Tensor:
