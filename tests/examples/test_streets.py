@@ -36,7 +36,8 @@ def roots(tmp_path):
 
 @pytest.mark.parametrize(("labels", "reader"), [("source", GTA5), ("target", Cityscapes)])
 def test_one_domain_has_labels_and_the_target_is_never_opened_by_accident(roots, labels, reader):
-    labelled, unlabelled, held_out = open_streets(*roots, (32, 64), labels=labels)
+    labelled, unlabelled, held_out, target = open_streets(*roots, (32, 64), labels=labels)
+    assert target == "cityscapes"
     assert type(labelled) is reader
     assert (labelled[0].label != 255).any()
     assert labelled[0].image.shape == (3, 32, 64)

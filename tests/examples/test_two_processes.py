@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-import training
+import cast
 from oracles import two_processes
 from oracles.street_files import write_cityscapes, write_gta5
 from uda_seg.datasets import RAW_IDS, Cityscapes
@@ -67,7 +67,7 @@ def assert_equal(state, expected):
 def test_two_processes_give_the_weights_of_one_with_a_larger_batch(
     found, city, tmp_path, monkeypatch, row
 ):
-    monkeypatch.setattr(training, "BiSeNet", BiSeNet)  # to put back what is replaced in there
+    monkeypatch.setattr(cast, "BiSeNet", BiSeNet)  # to put back what is replaced in there
     monkeypatch.setattr(two_processes, "RECIPES", {row: two_processes.RECIPES[row]})
     alone = two_processes.tiny_rows(tmp_path, city, 4, 1)[row]
     for rank in RANKS:  # each had batches of 1, and two of them a step

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+import cast
 import gta2city
 import training
 from batch_norm import average_running_statistics
@@ -42,7 +43,7 @@ def tiny_rows(folder, city, batch_size, accumulate):
         workers=0,
         precision="64-true",
     )
-    training.BiSeNet = TinyNetwork
+    cast.BiSeNet = TinyNetwork
     torch.set_default_dtype(torch.float64)
     streets = open_streets(*city, config.size)
     fabric = open_fabric(config.precision)
