@@ -163,7 +163,10 @@ def assert_equal_states(module, reference):
     ids=str,
 )
 def test_the_steps_equal_a_plain_loop(setting, fabric, changes, monkeypatch):
+    changed_ones = []
+
     def strong(images):
+        changed_ones.append(images)
         return 1 - images / 2
 
     monkeypatch.setattr(teaching, "strong_augmentation", lambda _: strong)
@@ -175,8 +178,10 @@ def test_the_steps_equal_a_plain_loop(setting, fabric, changes, monkeypatch):
     expected_teacher, expected_losses, shares = plain_loop(
         expected, batches, settings, *([strong] if settings.strong else [])
     )
+    wanted = len(changed_ones)
     torch.manual_seed(1)
     teacher, losses = with_steps(fabric, student, batches, settings)
+    assert len(changed_ones) == 2 * wanted
     assert_equal_states(student, expected)
     assert_equal_states(teacher, expected_teacher)
     for found, named in zip(losses, expected_losses, strict=True):
