@@ -12,6 +12,7 @@ from torch import nn
 
 import cast
 import gta2city
+import teaching
 import training
 from batch_norm import average_running_statistics
 from gta2city import Config
@@ -20,6 +21,8 @@ from oracles.tiny import TinyNetwork
 from recipes import Recipe
 from streets import open_streets
 from supervision import class_weights
+from teaching import SelfTraining
+from uda_seg.transforms import MixedBatch
 
 PLAIN = {"flip": False, "blur": False}
 RECIPES = {
@@ -27,11 +30,33 @@ RECIPES = {
     "control": Recipe(**PLAIN, target_statistics=True),
     "entropy": Recipe(**PLAIN, entropy_weight=0.5),
     "adversarial": Recipe(**PLAIN, discriminator="light", beta=0.05),
+    "self-training": Recipe(
+        **PLAIN,
+        rare_classes=True,
+        self_training=SelfTraining(strong=False, confidence=0.07, teacher_decay=0.6),
+    ),
 }
 
 
+def mixed_without_a_draw(images, labels, target_images, target_labels, *, target_weights):
+    """Every second class: each process would draw others than one with all images does."""
+    pasted = labels % 2 == 0
+    return MixedBatch(
+        torch.where(pasted[:, None], images, target_images),
+        torch.where(pasted, labels, target_labels),
+        torch.where(pasted, 1, target_weights[:, None, None]),
+        pasted,
+    )
+
+
+def masked_without_a_draw(images, fill, **_):
+    """The left half."""
+    left = torch.arange(images.shape[-1]) < images.shape[-1] // 2
+    return torch.where(left, fill, images)
+
+
 def tiny_rows(folder, city, batch_size, accumulate):
-    """Both networks after some steps of each recipe, in double precision."""
+    """All networks after some steps of each recipe, in double precision."""
     config = Config(
         *city,
         output=folder,
@@ -44,6 +69,7 @@ def tiny_rows(folder, city, batch_size, accumulate):
         precision="64-true",
     )
     cast.BiSeNet = TinyNetwork
+    teaching.class_mix, teaching.block_mask = mixed_without_a_draw, masked_without_a_draw
     torch.set_default_dtype(torch.float64)
     streets = open_streets(*city, config.size)
     fabric = open_fabric(config.precision)
@@ -52,7 +78,11 @@ def tiny_rows(folder, city, batch_size, accumulate):
         network, *_ = training.train(fabric, config, name, recipe, streets, weights)
         fabric.barrier()
         kept = torch.load(folder / "checkpoints" / f"{name.replace(' ', '-')}.pt")["parts"]
-        rows[name] = network.state_dict(), kept["discriminator"]["module"]
+        rows[name] = {
+            "segmenter": network.state_dict(),
+            "discriminator": kept["discriminator"]["module"],
+            "teacher": kept.get("teacher", {}),
+        }
     torch.set_default_dtype(torch.float32)
     return rows
 
