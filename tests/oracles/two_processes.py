@@ -99,8 +99,23 @@ def statistics(fabric):
     return {"gradient": network[0].weight.grad, "own": own, "mean": network[1].running_mean}
 
 
+def networks(*row):
+    """Student and teacher of this process after a whole row."""
+    assembled, assemble = [], cast.assemble
+
+    def remember(*arguments):
+        assembled.append(assemble(*arguments))
+        return assembled[-1]
+
+    training.assemble = remember
+    network, *_ = training.train(*row)
+    training.assemble = assemble
+    teacher = assembled[0].teacher
+    return network.state_dict(), teacher.state_dict() if teacher is not None else {}
+
+
 def interrupted(city, config, recipe):
-    """The weights of a row that breaks off after three steps and goes on in a second run."""
+    """The networks of a row that breaks off after three steps and goes on in a second run."""
     fabric, streets = open_fabric(), open_streets(*city, config.size)
     row = fabric, config, "row", recipe, streets, class_weights(streets.labelled)
     calls = []
@@ -116,7 +131,7 @@ def interrupted(city, config, recipe):
         training.train(*row)
     except KeyboardInterrupt:
         training.mean_losses = mean_losses
-    return training.train(*row)[0].state_dict()
+    return networks(*row)
 
 
 def main(folder, *city):
@@ -134,8 +149,14 @@ def main(folder, *city):
     )
     gta2city.main(config)
     recipe = Recipe(discriminator="light", beta=config.beta)
+    taught = Recipe(photometric=True, rare_classes=True, self_training=SelfTraining())
+    fabric, streets = open_fabric(), open_streets(*city, config.size)
+    row = fabric, config, "taught", taught, streets, class_weights(streets.labelled)
+    broken = replace(config, output=folder / "broken")
     found = {
-        "resumed": interrupted(city, replace(config, output=folder / "broken"), recipe),
+        "resumed": interrupted(city, broken, recipe)[0],
+        "taught": networks(*row),
+        "taught again": interrupted(city, replace(broken, output=folder / "twice"), taught),
         "tiny": tiny_rows(folder / "tiny", city, 1, 2),
         "statistics": statistics(open_fabric()),
     }
