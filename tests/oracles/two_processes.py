@@ -33,7 +33,7 @@ RECIPES = {
     "self-training": Recipe(
         **PLAIN,
         rare_classes=True,
-        self_training=SelfTraining(strong=False, confidence=0.07, teacher_decay=0.6),
+        self_training=SelfTraining(strong=False, confidence=0.08, teacher_decay=0.6),
     ),
 }
 
