@@ -37,7 +37,16 @@ class Cast(NamedTuple):
 
 
 def assemble(fabric: Fabric, config: Config, recipe: Recipe) -> Cast:
-    """All networks of a row, freshly drawn from its seed."""
+    """All networks of a row, freshly drawn from its seed.
+
+    Raises:
+        FileNotFoundError: if the backbone's weights are not there.
+    """
+    if config.backbone_weights is not None and not config.backbone_weights.is_file():
+        raise FileNotFoundError(
+            "expected --backbone-weights to be a file of weights under timm's names, got "
+            f"{config.backbone_weights}"
+        )
     seed_everything(config.seed, verbose=False)
     overlay = {"file": str(config.backbone_weights)}
     network = BiSeNet(

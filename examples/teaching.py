@@ -125,10 +125,11 @@ def _lessons(
     """What the student sees, what it is to say, and how much each pixel counts."""
     strong = strong_augmentation(target_images.shape[-2:]) if settings.strong else nn.Identity()
     weights = quality[:, None, None].expand(pseudo_labels.shape)
-    lessons = {"target": (normalize(strong(target_images)), pseudo_labels, weights)}
     if settings.class_mix:
         mixed = class_mix(images, labels, target_images, pseudo_labels, target_weights=quality)
         lessons = {"mixed": (normalize(strong(mixed.images)), mixed.labels, mixed.weights)}
+    else:
+        lessons = {"target": (normalize(strong(target_images)), pseudo_labels, weights)}
     if settings.masked:
         # After normalisation, where the mean is 0.
         masked = block_mask(

@@ -239,3 +239,66 @@ def test_the_norm_is_that_of_all_gradients_together_and_changes_none():
     assert gradient_norm(layer.parameters()) == math.inf
     assert torch.equal(layer.weight.grad, torch.full((2, 3), 2.0))
     assert gradient_norm(nn.Linear(1, 1).parameters()) == 0
+
+
+def taught(**changes):
+    """A healthy step of self-training: no discriminator at all."""
+    known = {name: step()[name] for name in ("target_logits", "segmenter_gradient")}
+    return {**known, "confident": torch.tensor(0.5), **changes}
+
+
+def test_a_healthy_teacher_is_left_alone_without_any_discriminator():
+    monitor = CollapseMonitor(window=WINDOW)
+    assert told([taught()] * 200, monitor) == []
+    assert monitor.states == []
+    p = torch.tensor([2.0, 0, 0, 0]).softmax(0)
+    entropy = -(p * p.log()).sum().item() / math.log(4)
+    assert monitor.text() == f"confident 50%, entropy {entropy:.2f}, top class 25%"
+    assert monitor.figures() == pytest.approx(
+        {
+            "monitor/confident": 0.5,
+            "monitor/target entropy": entropy,
+            "monitor/most frequent class": 0.25,
+            "monitor/segmenter gradient": 1.0,
+        },
+        rel=1e-5,
+    )
+
+
+@pytest.mark.parametrize(
+    ("wrong", "state"),
+    [
+        ({"confident": torch.tensor(0.0)}, "no label"),
+        ({"confident": torch.tensor(0.009)}, "no label"),
+        (ONE_CLASS, "one class"),
+        (UNIFORM, "no class"),
+    ],
+)
+def test_a_teacher_that_fails_is_told_once_and_not_before_its_time(wrong, state):
+    assert told([taught(**wrong)] * 100) == [(WINDOW - 1, state)]
+
+
+def test_a_teacher_is_unsure_in_the_mean_and_not_at_once():
+    assert told([taught(confident=torch.tensor(0.011))] * 100) == []
+    assert told([taught(confident=torch.tensor(share)) for share in (0.0, 0.1)] * 50) == []
+    loses_it = told([taught()] * 20 + [taught(confident=torch.tensor(0.0))] * 100)
+    assert [state for _, state in loses_it] == ["no label"]
+    assert loses_it[0][0] > 20 + WINDOW
+
+
+def test_without_labels_the_line_says_what_to_try():
+    monitor = CollapseMonitor(window=1)
+    (line,) = monitor.update(**taught(confident=torch.tensor(0.0)))
+    assert line.startswith("step 1: no label: the teacher is sure of hardly a pixel")
+    assert "lengthen the warm-up" in line
+    assert line.endswith(f"({monitor.text()})")
+    assert monitor.text().startswith("confident 0%, entropy ")
+    assert monitor.text().endswith(", NO LABEL")
+
+
+def test_the_gradient_of_a_student_explodes_and_vanishes_like_any():
+    level = taught()["segmenter_gradient"]
+    burst = [taught()] * 20 + [taught(segmenter_gradient=101 * level)]
+    assert told(burst) == [(20, "segmenter explodes")]
+    faded = told([taught()] * 20 + [taught(segmenter_gradient=level / 2000)] * 100)
+    assert [state for _, state in faded] == ["segmenter vanishes"]

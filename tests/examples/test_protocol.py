@@ -1,11 +1,14 @@
 """The protocol's figures against means over train ids written out."""
 
+from typing import get_args
+
 import pytest
 import torch
 from cityscapesscripts.helpers.labels import trainId2label
 
+from data_sets import Name
 from oracles.iou import segmentation
-from protocol import CATEGORIES, FIGURES, figures
+from protocol import CATEGORIES, FIGURES, figures, merge_predictions, merging
 from uda_seg.metrics import confusion_matrix, iou_from_confusion
 
 EVERY = set(range(19))
@@ -58,3 +61,18 @@ def test_a_stack_gets_a_stack():
     each = torch.stack([figures(matrix) for matrix in stack])
     assert torch.equal(figures(stack.reshape(2, 3, 19, 19)), each.reshape(2, 3, -1))
     assert each.shape == (6, len(FIGURES))
+
+
+@pytest.mark.parametrize("data_set", get_args(Name))
+def test_merging_what_was_counted_equals_counting_what_was_merged(data_set):
+    pairs = [segmentation(19, 400, seed=seed) for seed in range(4)]
+    counts_as = merging(data_set)
+    expected = torch.stack(
+        [confusion_matrix(counts_as[predicted], true, 19) for predicted, true in pairs]
+    )
+    matrices = torch.stack([confusion_matrix(*pair, 19) for pair in pairs])
+    merged = merge_predictions(matrices, data_set)
+    assert torch.equal(merged, expected)
+    assert torch.equal(merged, matrices) == (data_set != "camvid")
+    as_a_square = merge_predictions(matrices.reshape(2, 2, 19, 19), data_set)
+    assert torch.equal(as_a_square, expected.reshape(2, 2, 19, 19))

@@ -1,5 +1,6 @@
 """One row's training: what decides on it, that it goes on after a kill, and where it stops."""
 
+import copy
 import math
 import os
 import pickle
@@ -20,8 +21,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import training
 from hardware import mean_losses, open_fabric
-from recipes import STUDY, Recipe
+from protocol import merge_predictions
+from recipes import ROWS, Recipe
 from streets import open_streets
+from teaching import SelfTraining
 from training import train
 
 RECIPES = {
@@ -69,9 +72,9 @@ def test_a_seed_decides_on_everything(config, tmp_path):
     assert not torch.equal(first, other)
 
 
-@pytest.mark.parametrize("name", STUDY)
-def test_every_row_of_the_study_can_be_trained(config, name):
-    network = train_row(replace(config, steps=2, warmup_steps=1), name, STUDY[name])
+@pytest.mark.parametrize("name", ROWS)
+def test_every_row_can_be_trained(config, name):
+    network = train_row(replace(config, steps=2, warmup_steps=1), name, ROWS[name])
     assert weights(network).isfinite().all()
 
 
@@ -83,6 +86,36 @@ def test_re_estimated_statistics_are_all_that_differs_from_source_only(config):
     other = train_row(config, "re-estimated", Recipe(reestimated=True))
     assert torch.equal(weights(source_only), weights(other))
     assert not torch.equal(statistics(source_only), statistics(other))
+
+
+@pytest.mark.parametrize("warmup_steps", [0, 2])
+def test_a_teacher_is_the_average_of_the_students_since_the_warm_up(
+    config, warmup_steps, monkeypatch
+):
+    students, labelling, step_all, learn = [], [], training.step_all, training.learn
+
+    def remember(fabric, learners):
+        step_all(fabric, learners)
+        students.append(copy.deepcopy(learners[0].module.module.state_dict()))
+
+    def look(fabric, stage, cast, *batch, **options):
+        labelling.append(copy.deepcopy(cast.teacher.module.state_dict()))
+        return learn(fabric, stage, cast, *batch, **options)
+
+    monkeypatch.setattr(training, "step_all", remember)
+    monkeypatch.setattr(training, "learn", look)
+    config = replace(config, steps=6, warmup_steps=warmup_steps)
+    train_row(config, "row", Recipe(self_training=SelfTraining(teacher_decay=0.6)))
+    kept = torch.load(config.output / "checkpoints" / "row.pt", weights_only=True)["parts"]
+    taught = students[max(warmup_steps - 1, 0) :]
+    for name, value in students[0].items():
+        expected = taught[0][name]
+        if value.is_floating_point():
+            for decay, student in zip((1 / 2, 0.6, 0.6, 0.6, 0.6), taught[1:], strict=False):
+                expected = decay * expected + (1 - decay) * student[name]
+            torch.testing.assert_close(kept["teacher"][f"module.{name}"], expected)
+        # The first labels after the warm-up are those of its last student.
+        assert torch.equal(labelling[max(warmup_steps, 1)][name], taught[0][name])
 
 
 KILLED = """
@@ -102,9 +135,17 @@ KILLED = """
 """
 
 
-def test_a_killed_run_goes_on_bit_for_bit(config, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        Recipe(photometric=True, discriminator="light", beta=0.05),
+        # So unsure are networks of a few steps that all would count for nothing by default.
+        Recipe(rare_classes=True, beta=0.05, self_training=SelfTraining(confidence=0.06)),
+    ],
+    ids=["adversarial", "self-training"],
+)
+def test_a_killed_run_goes_on_bit_for_bit(config, tmp_path, monkeypatch, recipe):
     config = replace(config, warmup_steps=1, checkpoint_every=2)
-    recipe = Recipe(photometric=True, discriminator="light", beta=0.05)
     network = train_row(config, "row", recipe)
     config = replace(config, output=tmp_path / "killed")
     given = pickle.dumps((config, recipe)).hex()
@@ -128,12 +169,19 @@ def test_a_killed_run_goes_on_bit_for_bit(config, tmp_path, monkeypatch):
     assert second.pop("seconds") > 0 < first.pop("seconds")
     assert second.pop("settings") == first.pop("settings")
     torch.testing.assert_close(second, first, rtol=0, atol=0)
+    if recipe.self_training is not None:
+        assert first["parts"]["teacher"]["n_averaged"] == 4
+        student = network.state_dict()["head.classify.weight"]
+        assert not torch.equal(first["parts"]["teacher"]["module.head.classify.weight"], student)
 
 
-def test_training_draws_from_no_random_numbers_but_those_that_are_kept(config):
+@pytest.mark.parametrize(
+    "way", [{"discriminator": "light"}, {"self_training": SelfTraining(), "rare_classes": True}]
+)
+def test_training_draws_from_no_random_numbers_but_those_that_are_kept(config, way):
     seed_everything(0)
     before = random.getstate(), str(np.random.get_state())  # noqa: NPY002
-    recipe = Recipe(photometric=True, discriminator="light", beta=0.05)
+    recipe = Recipe(photometric=True, beta=0.05, **way)
     train_row(config, "all", recipe)
     assert (random.getstate(), str(np.random.get_state())) == before  # noqa: NPY002
 
@@ -206,3 +254,44 @@ def test_a_collapse_is_told_above_the_bar_and_in_the_log(config, monkeypatch, ca
     log = EventAccumulator(str(config.output / "logs" / "row")).Reload()
     assert "warnings/text_summary" in log.Tags()["tensors"]
     assert len(log.Scalars("monitor/target entropy")) == config.steps - config.warmup_steps
+
+
+def test_a_teacher_without_labels_is_told_and_nothing_is_said_of_a_discriminator(
+    config, monkeypatch, capsys
+):
+    monkeypatch.setattr(training, "CollapseMonitor", partial(training.CollapseMonitor, window=1))
+    train_row(config, "row", Recipe(self_training=SelfTraining(confidence=1.0)))
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "row: step 1: no label: the teacher is sure of hardly a pixel" in printed
+    log = EventAccumulator(str(config.output / "logs" / "row")).Reload()
+    taught = config.steps - config.warmup_steps
+    assert [event.value for event in log.Scalars("monitor/confident")] == [0.0] * taught
+    assert not [tag for tag in log.Tags()["scalars"] if "discriminator" in tag]
+    assert len(log.Scalars("mixed")) == len(log.Scalars("masked")) == taught
+
+
+def test_the_target_is_scored_by_its_own_classes(config, monkeypatch):
+    streets = open_streets(config.source_root, config.target_root, config.size)
+    matrix = torch.ones(19, 19, dtype=torch.int64)
+    monkeypatch.setattr(training, "evaluate", lambda *_, **__: matrix)
+    row = open_fabric(), replace(config, steps=1, warmup_steps=0), "row", Recipe()
+    merged = training.run(*row, streets._replace(target="camvid"), torch.ones(19)).matrix
+    assert torch.equal(merged, merge_predictions(matrix, "camvid"))
+    assert not torch.equal(merged, matrix)
+
+
+def test_counts_of_rare_classes_are_those_of_the_labelled_images_and_kept(config, monkeypatch):
+    given, batch_pairs = [], training.batch_pairs
+
+    def remember(*arguments, rare_classes, **options):
+        given.append(rare_classes)
+        return batch_pairs(*arguments, rare_classes=rare_classes, **options)
+
+    monkeypatch.setattr(training, "batch_pairs", remember)
+    for rare in (False, True):
+        train_row(replace(config, steps=1, warmup_steps=0), str(rare), Recipe(rare_classes=rare))
+    labelled = open_streets(config.source_root, config.target_root, config.size).labelled
+    expected = [labelled[index].label.flatten().bincount(minlength=256)[:19] for index in range(6)]
+    assert given[0] is None
+    assert torch.equal(given[1], torch.stack(expected))
+    assert (config.output / "class_counts.json").is_file()

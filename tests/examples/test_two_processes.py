@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-import training
+import cast
+import teaching
 from oracles import two_processes
 from oracles.street_files import write_cityscapes, write_gta5
 from uda_seg.datasets import RAW_IDS, Cityscapes
@@ -67,11 +68,14 @@ def assert_equal(state, expected):
 def test_two_processes_give_the_weights_of_one_with_a_larger_batch(
     found, city, tmp_path, monkeypatch, row
 ):
-    monkeypatch.setattr(training, "BiSeNet", BiSeNet)  # to put back what is replaced in there
+    monkeypatch.setattr(cast, "BiSeNet", BiSeNet)  # to put back what is replaced in there
+    for drawing in ("class_mix", "block_mask"):
+        monkeypatch.setattr(teaching, drawing, getattr(teaching, drawing))
     monkeypatch.setattr(two_processes, "RECIPES", {row: two_processes.RECIPES[row]})
     alone = two_processes.tiny_rows(tmp_path, city, 4, 1)[row]
     for rank in RANKS:  # each had batches of 1, and two of them a step
         torch.testing.assert_close(found[rank]["tiny"][row], alone)
+    assert bool(alone["teacher"]) == (row == "self-training")
     assert_equal(found[0]["tiny"][row], found[1]["tiny"][row])
 
 
@@ -96,6 +100,16 @@ def test_a_row_that_broke_off_goes_on_to_the_same_weights(found, folder):
     whole = BiSeNet.from_pretrained(folder / "run" / "adapted").state_dict()
     for rank in RANKS:
         assert_equal(found[rank]["resumed"], whole)
+
+
+def test_students_and_teachers_are_the_same_in_both_and_after_a_break(found):
+    student, teacher = found[0]["taught"]
+    assert teacher["n_averaged"] == 4
+    assert not torch.equal(teacher["module.head.classify.weight"], student["head.classify.weight"])
+    assert any("running_mean" in name for name in teacher)
+    for rank in RANKS:
+        assert_equal(found[rank]["taught"], found[0]["taught"])
+        assert_equal(found[rank]["taught again"], found[0]["taught"])
 
 
 def test_each_process_augments_by_random_numbers_of_its_own(folder):

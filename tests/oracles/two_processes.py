@@ -10,7 +10,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
+import cast
 import gta2city
+import teaching
 import training
 from batch_norm import average_running_statistics
 from gta2city import Config
@@ -19,6 +21,8 @@ from oracles.tiny import TinyNetwork
 from recipes import Recipe
 from streets import open_streets
 from supervision import class_weights
+from teaching import SelfTraining
+from uda_seg.transforms import MixedBatch
 
 PLAIN = {"flip": False, "blur": False}
 RECIPES = {
@@ -26,11 +30,33 @@ RECIPES = {
     "control": Recipe(**PLAIN, target_statistics=True),
     "entropy": Recipe(**PLAIN, entropy_weight=0.5),
     "adversarial": Recipe(**PLAIN, discriminator="light", beta=0.05),
+    "self-training": Recipe(
+        **PLAIN,
+        rare_classes=True,
+        self_training=SelfTraining(strong=False, confidence=0.08, teacher_decay=0.6),
+    ),
 }
 
 
+def mixed_without_a_draw(images, labels, target_images, target_labels, *, target_weights):
+    """Every second class: each process would draw others than one with all images does."""
+    pasted = labels % 2 == 0
+    return MixedBatch(
+        torch.where(pasted[:, None], images, target_images),
+        torch.where(pasted, labels, target_labels),
+        torch.where(pasted, 1, target_weights[:, None, None]),
+        pasted,
+    )
+
+
+def masked_without_a_draw(images, fill, **_):
+    """The left half."""
+    left = torch.arange(images.shape[-1]) < images.shape[-1] // 2
+    return torch.where(left, fill, images)
+
+
 def tiny_rows(folder, city, batch_size, accumulate):
-    """Both networks after some steps of each recipe, in double precision."""
+    """All networks after some steps of each recipe, in double precision."""
     config = Config(
         *city,
         output=folder,
@@ -42,7 +68,8 @@ def tiny_rows(folder, city, batch_size, accumulate):
         workers=0,
         precision="64-true",
     )
-    training.BiSeNet = TinyNetwork
+    cast.BiSeNet = TinyNetwork
+    teaching.class_mix, teaching.block_mask = mixed_without_a_draw, masked_without_a_draw
     torch.set_default_dtype(torch.float64)
     streets = open_streets(*city, config.size)
     fabric = open_fabric(config.precision)
@@ -51,7 +78,11 @@ def tiny_rows(folder, city, batch_size, accumulate):
         network, *_ = training.train(fabric, config, name, recipe, streets, weights)
         fabric.barrier()
         kept = torch.load(folder / "checkpoints" / f"{name.replace(' ', '-')}.pt")["parts"]
-        rows[name] = network.state_dict(), kept["discriminator"]["module"]
+        rows[name] = {
+            "segmenter": network.state_dict(),
+            "discriminator": kept["discriminator"]["module"],
+            "teacher": kept.get("teacher", {}),
+        }
     torch.set_default_dtype(torch.float32)
     return rows
 
@@ -68,8 +99,23 @@ def statistics(fabric):
     return {"gradient": network[0].weight.grad, "own": own, "mean": network[1].running_mean}
 
 
+def networks(*row):
+    """Student and teacher of this process after a whole row."""
+    assembled, assemble = [], cast.assemble
+
+    def remember(*arguments):
+        assembled.append(assemble(*arguments))
+        return assembled[-1]
+
+    training.assemble = remember
+    network, *_ = training.train(*row)
+    training.assemble = assemble
+    teacher = assembled[0].teacher
+    return network.state_dict(), teacher.state_dict() if teacher is not None else {}
+
+
 def interrupted(city, config, recipe):
-    """The weights of a row that breaks off after three steps and goes on in a second run."""
+    """The networks of a row that breaks off after three steps and goes on in a second run."""
     fabric, streets = open_fabric(), open_streets(*city, config.size)
     row = fabric, config, "row", recipe, streets, class_weights(streets.labelled)
     calls = []
@@ -85,7 +131,7 @@ def interrupted(city, config, recipe):
         training.train(*row)
     except KeyboardInterrupt:
         training.mean_losses = mean_losses
-    return training.train(*row)[0].state_dict()
+    return networks(*row)
 
 
 def main(folder, *city):
@@ -103,8 +149,14 @@ def main(folder, *city):
     )
     gta2city.main(config)
     recipe = Recipe(discriminator="light", beta=config.beta)
+    taught = Recipe(photometric=True, rare_classes=True, self_training=SelfTraining())
+    fabric, streets = open_fabric(), open_streets(*city, config.size)
+    row = fabric, config, "taught", taught, streets, class_weights(streets.labelled)
+    broken = replace(config, output=folder / "broken")
     found = {
-        "resumed": interrupted(city, replace(config, output=folder / "broken"), recipe),
+        "resumed": interrupted(city, broken, recipe)[0],
+        "taught": networks(*row),
+        "taught again": interrupted(city, replace(broken, output=folder / "twice"), taught),
         "tiny": tiny_rows(folder / "tiny", city, 1, 2),
         "statistics": statistics(open_fabric()),
     }
