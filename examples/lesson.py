@@ -51,7 +51,7 @@ def learn(
         watch: gets what a monitor looks at.
     """
     images, labels, target_images = prepare(labelled, unlabelled, recipe.beta, augment)
-    loss = partial(segmentation_loss, weights=weights)
+    loss = partial(segmentation_loss, labels=labels, weights=weights)
     segmenter, discriminator = cast.segmenter.module, cast.discriminator.module
     with no_exchange(fabric, segmenter, discriminator, enabled=not exchange):
         if recipe.self_training is not None and cast.teacher is not None:
@@ -69,7 +69,7 @@ def learn(
                 watch=watch,
             )
         images, target_images = normalize(images), normalize(target_images)
-        batch = images, target_images, partial(loss, labels=labels)
+        batch = images, target_images, loss
         if recipe.discriminator is not None:
             return adversarial_step(
                 fabric,

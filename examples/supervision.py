@@ -1,6 +1,5 @@
-"""Learning from the labelled source: the loss and the weights of its classes."""
+"""Learning from labels, the source's or those of a teacher: losses, and weights of classes."""
 
-from functools import partial
 from math import ceil
 
 import torch
@@ -12,7 +11,7 @@ from uda_seg.datasets import IGNORE_INDEX, SegmentationFolder
 from uda_seg.losses import upsampled_cross_entropy
 from uda_seg.models import BiSeNetOutput
 
-__all__ = ["class_weights", "segmentation_loss"]
+__all__ = ["class_weights", "pseudo_label_loss", "segmentation_loss"]
 
 
 def class_weights(source: SegmentationFolder, samples: int = 500) -> Tensor:
@@ -25,21 +24,30 @@ def class_weights(source: SegmentationFolder, samples: int = 500) -> Tensor:
     return 1 / torch.log(1.02 + counts / counts.sum())
 
 
-def segmentation_loss(
-    output: BiSeNetOutput, labels: Tensor, weights: Tensor, *, pixel_weights: Tensor | None = None
-) -> Tensor:
-    """Weighted cross entropy of BiSeNet's main and auxiliary logits, of any resolution.
+def segmentation_loss(output: BiSeNetOutput, labels: Tensor, weights: Tensor) -> Tensor:
+    """Weighted cross entropy of BiSeNet's main and auxiliary logits, of any resolution."""
+    losses = [upsampled_cross_entropy(each, labels, weight=weights) for each in _heads(output)]
+    return torch.stack(losses).sum()
+
+
+def pseudo_label_loss(output: BiSeNetOutput, labels: Tensor, pixel_weights: Tensor) -> Tensor:
+    """Cross entropy of the same logits, in which each pixel counts as much as its label is sure.
+
+    All classes weigh the same. A teacher that has learnt by weighted classes finds too much of the
+    rare ones, and the weights would make its student believe that many times over.
 
     Args:
         output: of the network in training.
         labels: ``(B, H, W)``.
-        weights: ``(K,)``, of each class.
-        pixel_weights: ``(B, H, W)``, by which pixels count less than what they count otherwise.
+        pixel_weights: ``(B, H, W)``; the mean is over all labelled pixels, not by these weights.
     """
-    heads = (output.logits, *(output.auxiliary or ()))
-    loss = partial(upsampled_cross_entropy, labels=labels, weight=weights)
-    if pixel_weights is None:
-        return torch.stack([loss(logits) for logits in heads]).sum()
-    total = weights[labels[labels != IGNORE_INDEX]].sum()
-    losses = [(pixel_weights * loss(logits, reduction="none")).sum() for logits in heads]
-    return torch.stack(losses).sum() / total.clamp(min=torch.finfo(total.dtype).tiny)
+    count = (labels != IGNORE_INDEX).sum().clamp(min=1)
+    losses = [
+        (pixel_weights * upsampled_cross_entropy(each, labels, reduction="none")).sum()
+        for each in _heads(output)
+    ]
+    return torch.stack(losses).sum() / count
+
+
+def _heads(output: BiSeNetOutput) -> tuple[Tensor, ...]:
+    return output.logits, *(output.auxiliary or ())

@@ -6,23 +6,22 @@ images that source objects were pasted into, and for masked ones.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from kornia.augmentation import AugmentationSequential, ColorJitter, RandomGaussianBlur
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from adaptation import Losses, Watch, full_size_logits, source_step
+from adaptation import Losses, SegmentationLoss, Watch, full_size_logits, source_step
 from batch_norm import running_statistics_kept
 from hardware import no_exchange
+from supervision import pseudo_label_loss
 from uda_seg.pseudo_labels import confident_share, pseudo_label
 from uda_seg.transforms import block_mask, class_mix
 
 __all__ = ["SelfTraining", "self_training_step"]
 
 Images = Callable[[Tensor], Tensor]
-Loss = Callable[..., Tensor]
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ def self_training_step(
     images: Tensor,
     labels: Tensor,
     target_images: Tensor,
-    loss: Loss,
+    segmentation_loss: SegmentationLoss,
     settings: SelfTraining,
     normalize: Images,
     *,
@@ -80,7 +79,7 @@ def self_training_step(
         images: ``(B, 3, H, W)`` of the source in [0, 1], augmented.
         labels: theirs.
         target_images: as they are, in [0, 1].
-        loss: of an output, its labels and, where given, weights of its pixels.
+        segmentation_loss: of the source's outputs.
         settings: which lessons there are.
         normalize: the last step before a network.
         share: of this micro batch in the step.
@@ -96,8 +95,7 @@ def self_training_step(
     watch(target_logits=target_logits, confident=quality.mean())
 
     with no_exchange(fabric, segmenter), running_statistics_kept(segmenter):
-        supervised = partial(loss, labels=labels)
-        losses = source_step(fabric, segmenter, normalize(images), supervised, share=share)
+        losses = source_step(fabric, segmenter, normalize(images), segmentation_loss, share=share)
     lessons = _lessons(images, labels, target_images, pseudo_labels, quality, settings, normalize)
     for number, (name, (seen, truth, weights)) in enumerate(lessons.items(), start=1):
         last = number == len(lessons)  # it exchanges the gradients of all passes
@@ -105,7 +103,7 @@ def self_training_step(
             no_exchange(fabric, segmenter, enabled=not last),
             running_statistics_kept(segmenter),
         ):
-            lesson = loss(segmenter(seen, size="native"), labels=truth, pixel_weights=weights)
+            lesson = pseudo_label_loss(segmenter(seen, size="native"), truth, weights)
             fabric.backward(share * lesson)
         losses[name] = lesson.detach()
     with torch.no_grad():

@@ -113,14 +113,13 @@ def test_each_recipe_takes_its_step(
         its_teacher, *tensors, loss, settings, its_normalize = arguments
         assert (its_teacher, settings, its_normalize) == (teacher, recipe.self_training, normalize)
         torch.testing.assert_close(tensors, [images, labels, target_images])
-        found = loss(output := some_output(), labels)
     else:
         judge = [arguments.pop(0)] if name == "adversarial_step" else []
         assert judge == ([cast.discriminator.module] if judge else [])
         *tensors, loss = arguments
         both = [normalize(images), normalize(target_images)]
         torch.testing.assert_close(tensors, both if name != "source_step" else both[:1])
-        found = loss(output := some_output())
+    found = loss(output := some_output())
     torch.testing.assert_close(found, segmentation_loss(output, labels, weights))
 
 

@@ -4,7 +4,7 @@ import torch
 
 from oracles import segmentation
 from oracles.street_files import write_gta5
-from supervision import class_weights, segmentation_loss
+from supervision import class_weights, pseudo_label_loss, segmentation_loss
 from uda_seg.datasets import GTA5
 from uda_seg.models import BiSeNetOutput
 
@@ -43,46 +43,49 @@ def batch():
     return BiSeNetOutput(heads[0], tuple(heads[1:])), labels, weights
 
 
-def expected_loss(output, labels, weights, pixel_weights):
-    of_class = segmentation.pixel_weights(labels.numpy(), weights.tolist(), 255)
-    losses = (
-        segmentation.cross_entropy(logits.detach().numpy(), labels.numpy(), 255)
-        for logits in (output.logits, *output.auxiliary)
-    )
-    weighed = (pixel_weights.numpy() * of_class * each for each in losses)
-    return sum(each.sum() for each in weighed) / of_class.sum()
+def plain_losses(output, labels):
+    heads = (output.logits, *output.auxiliary)
+    return [segmentation.cross_entropy(h.detach().numpy(), labels.numpy(), 255) for h in heads]
 
 
-def test_a_pixel_counts_by_its_class_and_less_by_its_own_weight(batch):
+def test_of_true_labels_a_pixel_counts_by_its_class(batch):
     output, labels, weights = batch
+    of_class = segmentation.pixel_weights(labels.numpy(), weights.tolist(), 255)
+    expected = sum((of_class * each).sum() for each in plain_losses(output, labels))
+    found = segmentation_loss(output, labels, weights)
+    assert found.item() == pytest.approx(expected / of_class.sum())
+
+
+def test_of_a_teachers_labels_a_pixel_counts_by_its_own_weight_alone(batch):
+    output, labels, _ = batch
     pixel_weights = torch.rand(labels.shape, dtype=torch.float64)
-    found = segmentation_loss(output, labels, weights, pixel_weights=pixel_weights)
-    assert found.item() == pytest.approx(expected_loss(*batch, pixel_weights))
-    plain = segmentation_loss(output, labels, weights)
-    ones = torch.ones_like(pixel_weights)
-    assert plain.item() == pytest.approx(expected_loss(*batch, ones))
-    torch.testing.assert_close(segmentation_loss(*batch, pixel_weights=ones), plain)
-    half = segmentation_loss(*batch, pixel_weights=ones / 2)
-    torch.testing.assert_close(half, plain / 2)  # no mean by these weights
+    valid = (labels != 255).numpy()
+    weighed = [pixel_weights.numpy() * valid * each for each in plain_losses(output, labels)]
+    found = pseudo_label_loss(output, labels, pixel_weights)
+    assert found.item() == pytest.approx(sum(each.sum() for each in weighed) / valid.sum())
+    half = pseudo_label_loss(output, labels, pixel_weights / 2)
+    torch.testing.assert_close(half, found / 2)  # no mean by these weights
 
 
 def test_pixels_of_weight_zero_have_no_gradient(batch):
-    output, labels, weights = batch
+    output, labels, _ = batch
     pixel_weights = torch.ones(labels.shape, dtype=torch.float64)
     pixel_weights[1] = 0
-    segmentation_loss(output, labels, weights, pixel_weights=pixel_weights).backward()
+    pseudo_label_loss(output, labels, pixel_weights).backward()
     for logits in (output.logits, *output.auxiliary):
         assert logits.grad[0].any()
         assert not logits.grad[1].any()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("weighed", [False, True])
-def test_a_batch_without_a_label_has_loss_and_gradient_zero(batch, dtype, weighed):
+@pytest.mark.parametrize("of_teacher", [False, True])
+def test_a_batch_without_a_label_has_loss_and_gradient_zero(batch, dtype, of_teacher):
     output, labels, weights = batch
     nothing = torch.full_like(labels, 255)
-    pixel_weights = torch.ones(labels.shape, dtype=dtype) if weighed else None
-    loss = segmentation_loss(output, nothing, weights.to(dtype), pixel_weights=pixel_weights)
+    if of_teacher:
+        loss = pseudo_label_loss(output, nothing, torch.ones(labels.shape, dtype=dtype))
+    else:
+        loss = segmentation_loss(output, nothing, weights.to(dtype))
     loss.backward()
     assert loss == 0
     assert not any(logits.grad.any() for logits in (output.logits, *output.auxiliary))

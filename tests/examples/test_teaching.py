@@ -23,6 +23,7 @@ from uda_seg.transforms import MixedBatch, block_mask, class_mix
 STEPS, CLASSES = 3, 5
 QUIET = SelfTraining(strong=False, teacher_decay=0.6, confidence=0.45, block_size=24)
 WEIGHTS = torch.tensor([0.5, 1.0, 2.0, 3.0, 0.7], dtype=torch.float64)
+EVEN = torch.ones_like(WEIGHTS)  # teachers' labels
 
 
 def changed(**changes):
@@ -57,10 +58,10 @@ def optimizer_of(network):
     return torch.optim.SGD(network.parameters(), 0.02)
 
 
-def plain_loss(output, labels, pixel_weights):
+def plain_loss(output, labels, pixel_weights, weights):
     """The mean over labelled pixels by the weights of their classes, of which some count less."""
     valid = labels != 255
-    of_class = torch.where(valid, WEIGHTS[labels.where(valid, 0)], 0)
+    of_class = torch.where(valid, weights[labels.where(valid, 0)], 0)
     total = 0
     for logits in (output.logits, *output.auxiliary):
         losses = F.cross_entropy(logits, labels, ignore_index=255, reduction="none")
@@ -68,10 +69,10 @@ def plain_loss(output, labels, pixel_weights):
     return total
 
 
-def learn_without_trace(student, images, labels, pixel_weights):
+def learn_without_trace(student, images, labels, pixel_weights, weights=EVEN):
     """Gradients are added up, and all buffers put back by hand."""
     before = {name: value.clone() for name, value in student.named_buffers()}
-    loss = plain_loss(student(images), labels, pixel_weights)
+    loss = plain_loss(student(images), labels, pixel_weights, weights)
     loss.backward()
     for name, value in student.named_buffers():
         value.copy_(before[name])
@@ -91,7 +92,7 @@ def plain_loop(student, batches, settings, strong=lambda images: images):
         of_target = share.view(-1, 1, 1).repeat(1, *target.shape[-2:])
         ones = torch.ones_like(of_target)
         learn = partial(learn_without_trace, student)
-        losses = {"segmentation": learn(normalize(images), labels, ones)}
+        losses = {"segmentation": learn(normalize(images), labels, ones, WEIGHTS)}
         if settings.class_mix:
             pasted = class_mix(images, labels, target, pseudo).pasted  # the draw alone
             mixed = images * pasted[:, None] + target * ~pasted[:, None]
@@ -124,12 +125,15 @@ def teacher_of(student, settings):
     return teacher.eval().requires_grad_(False)
 
 
+def loss_of(labels, weights=WEIGHTS):
+    return partial(segmentation_loss, labels=labels, weights=weights)
+
+
 def with_steps(fabric, student, batches, settings, weights=WEIGHTS, micro_batches=1):
     teacher, optimizer, found = teacher_of(student, settings), optimizer_of(student), []
-    loss = partial(segmentation_loss, weights=weights)
     for batch in batches:
         for part in zip(*(each.chunk(micro_batches) for each in batch), strict=True):
-            share = 1 / micro_batches
+            share, loss = 1 / micro_batches, loss_of(part[1], weights)
             losses = self_training_step(
                 fabric, student, teacher, *part, loss, settings, normalize, share=share
             )
@@ -202,7 +206,7 @@ def test_a_target_of_which_the_teacher_is_unsure_gives_no_gradient(setting, fabr
     student, [(images, labels, target), *_] = setting
     alone = copy.deepcopy(student)
     settings = changed(confidence=1.0, class_mix=False)
-    loss = partial(segmentation_loss, weights=WEIGHTS)
+    loss = loss_of(labels)
     losses = self_training_step(
         fabric,
         student,
@@ -215,7 +219,7 @@ def test_a_target_of_which_the_teacher_is_unsure_gives_no_gradient(setting, fabr
         normalize,
     )
     with running_statistics_kept(alone):
-        source_step(fabric, alone, normalize(images), partial(loss, labels=labels))
+        source_step(fabric, alone, normalize(images), loss)
     torch.testing.assert_close(gradients(student), gradients(alone))
     assert losses["target"] == losses["masked"] == 0
 
@@ -223,7 +227,7 @@ def test_a_target_of_which_the_teacher_is_unsure_gives_no_gradient(setting, fabr
 def test_mixed_images_teach_what_was_pasted_however_unsure_the_teacher_is(setting, fabric):
     student, [(images, labels, target), *_] = setting
     settings, found = changed(confidence=1.0, masked=False), []
-    loss = partial(segmentation_loss, weights=torch.ones_like(WEIGHTS))
+    loss = loss_of(labels, EVEN)
     for seed in (1, 2, 2):
         torch.manual_seed(seed)  # of another network: other pseudo labels
         teacher = teacher_of(BiSeNet(CLASSES, "test_resnet", pretrained_backbone=False), settings)
@@ -255,7 +259,7 @@ def test_micro_batches_equal_one_large_batch_without_batch_norm(setting, fabric,
     batches = [(images, labels % CLASSES, target) for images, labels, target in batches]
     whole, parts = (copy.deepcopy(TinyNetwork(CLASSES).double()) for _ in range(2))
     parts.load_state_dict(whole.state_dict())
-    settings, weights = changed(mask_ratio=1.0, confidence=0.28), torch.ones_like(WEIGHTS)
+    settings, weights = changed(mask_ratio=1.0, confidence=0.28), EVEN
     with torch.no_grad():
         sureness = whole(normalize(batches[0][2])).logits.softmax(1).amax(1)
     shares = (sureness >= settings.confidence).double().mean((1, 2)).tolist()
@@ -272,7 +276,7 @@ def test_the_teacher_stays_as_it_is_and_a_monitor_sees_what_it_said(setting, fab
     before = copy.deepcopy(teacher.state_dict())
     with torch.no_grad():
         expected = teacher(normalize(target)).logits
-    loss = partial(segmentation_loss, weights=WEIGHTS)
+    loss = loss_of(labels)
     batch = images, labels, target
     self_training_step(
         fabric,
