@@ -84,7 +84,7 @@ def take(fabric, recipe, cast, samples, **options):
             {},
         ),
     ],
-    ids=str,
+    ids=["source", "FDA", "control", "entropy", "adversarial", "self-training", "its warm-up"],
 )
 def test_each_recipe_takes_its_step(
     fabric, samples, cast, recipe, teacher, expected, options, monkeypatch
