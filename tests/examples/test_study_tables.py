@@ -28,10 +28,10 @@ def halved(percent):
 def test_one_seed():
     runs = {0: {"target only": row(80), "no adaptation": row(20), "light D": row(50)}}
     text = study_tables(runs, COSTS, steps=20)
-    expected = [halved(50), halved(50), "50.0", "0.50", "191,364", "0.500"]
+    expected = [halved(50), halved(50), "-", "50.0", "0.50", "191,364", "0.500"]
     assert cells(text, "light D") == expected
-    assert cells(text, "no adaptation") == [halved(20), halved(20), "0.0", "0.50", "-", "-"]
-    assert cells(text, "target only")[2] == "100.0"
+    assert cells(text, "no adaptation") == [halved(20), halved(20), "-", "0.0", "0.50", "-", "-"]
+    assert cells(text, "target only")[3] == "100.0"
 
 
 def test_several_seeds_have_a_spread():
@@ -39,13 +39,15 @@ def test_several_seeds_have_a_spread():
         seed: {
             "target only": row(80),
             "no adaptation": row(20),
+            "control": row(percent - 2 * gain),
             "full D": row(percent, seconds=seconds),
         }
-        for seed, percent, seconds in ((3, 40, 10.0), (5, 60, 30.0))
+        for seed, percent, seconds, gain in ((3, 40, 10.0, 1), (5, 60, 30.0, 3))
     }
-    mean, seeds, gap, seconds, *cost = cells(study_tables(runs, COSTS, steps=20), "full D")
+    mean, seeds, gain, gap, seconds, *cost = cells(study_tables(runs, COSTS, steps=20), "full D")
     assert mean == "25.0 ± 7.1"  # of 20 and 30
     assert seeds == "20.0, 30.0"
+    assert gain == "+2.0 ± 1.4"  # of each seed over its own control
     assert gap == "50.0 ± 23.6"  # of a third and two thirds
     assert seconds == "1.00"
     assert cost == ["2,781,121", "7.000"]
@@ -53,9 +55,9 @@ def test_several_seeds_have_a_spread():
 
 def test_without_a_gap_there_is_none_to_recover():
     alone = {0: {"light D": row(50)}}
-    assert cells(study_tables(alone, COSTS, steps=1), "light D")[2] == "-"
+    assert cells(study_tables(alone, COSTS, steps=1), "light D")[3] == "-"
     turned = {0: {"target only": row(20), "no adaptation": row(20), "light D": row(50)}}
-    assert cells(study_tables(turned, COSTS, steps=1), "light D")[2] == "no gap"
+    assert cells(study_tables(turned, COSTS, steps=1), "light D")[3] == "no gap"
 
 
 def test_the_oracles_choice_stands_last_and_a_row_without_a_criterion_has_a_dash():
