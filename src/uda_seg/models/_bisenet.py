@@ -202,7 +202,7 @@ class BiSeNet(nn.Module, PyTorchModelHubMixin, library_name="uda-seg"):
                 f"expected weights in {source!r} that this network can load: {error}; leave its "
                 "arguments as they were saved, and exchange layers afterwards"
             ) from error
-        return network
+        return network.eval()  # older mixins leave that out for safetensors
 
     @classmethod
     def _from_pretrained(cls, **kwargs: Any) -> Self:
