@@ -68,6 +68,11 @@ def test_a_family_loads_no_dependency_of_another(family, heavy):
     assert loaded_by(f"uda_seg.{family}") & heavy == set()
 
 
+@pytest.mark.parametrize("family", sorted({*FAMILIES} - {"models"}))  # timm loads it
+def test_a_family_does_not_load_torchs_compiler(family):
+    assert "torch._dynamo" not in loaded_by(f"uda_seg.{family}")
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_family_lists_what_it_imports_and_nothing_else(family):
     source = (PACKAGE / family / "__init__.py").read_text()
