@@ -51,17 +51,17 @@ def errors(function, owner, callers=()):
         match node:
             case ast.Raise(exc=ast.Call(func=ast.Name(id=error))):
                 raised.add(error)
+                continue
             case ast.Call(func=ast.Name(id=name)):
                 called, its_owner = function.__globals__.get(name), None
             case ast.Call(func=ast.Attribute(value=ast.Name(id="self"), attr=name)):
                 called, its_owner = getattr(owner, name, None), owner
             case _:
                 continue
-        if not isinstance(node, ast.Call) or called in callers:
-            continue
         if inspect.isclass(called):
             called, its_owner = called.__init__, called
-        if inspect.isfunction(called) and called.__module__.startswith("uda_seg."):
+        ours = inspect.isfunction(called) and called.__module__.startswith("uda_seg.")
+        if ours and called not in callers:
             raised |= errors(called, its_owner, (*callers, called))
     return raised
 
