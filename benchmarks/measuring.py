@@ -13,7 +13,14 @@ from typing import Any
 import torch
 from torch.utils.benchmark import Timer
 
-__all__ = ["environment", "keep_freed_memory", "peak_memory", "save", "time_in_turns"]
+__all__ = [
+    "environment",
+    "keep_freed_memory",
+    "peak_memory",
+    "quartiles",
+    "save",
+    "time_in_turns",
+]
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -31,10 +38,11 @@ def time_in_turns(
         for name, run in candidates.items()
     }
     turns = [{name: timer.timeit(1) for name, timer in timers.items()} for _ in range(rounds)]
-    return {name: _quartiles([turn[name].mean * 1e3 for turn in turns]) for name in timers}
+    return {name: quartiles([turn[name].mean * 1e3 for turn in turns]) for name in timers}
 
 
-def _quartiles(values: list[float]) -> dict[str, float]:
+def quartiles(values: list[float]) -> dict[str, float]:
+    """Median and quartiles of milliseconds."""
     low, median, high = torch.tensor(values).quantile(torch.tensor([0.25, 0.5, 0.75])).tolist()
     return {"median_ms": median, "low_ms": low, "high_ms": high}
 

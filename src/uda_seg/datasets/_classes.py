@@ -12,16 +12,23 @@ class CityscapesClass(NamedTuple):
     """One row of the class table: what a raw id is called, trained as and painted as.
 
     Example:
-        >>> from uda_seg.datasets import CITYSCAPES_CLASSES
+        >>> from uda_seg.datasets import CITYSCAPES_CLASSES, IGNORE_INDEX, RAW_IDS, TRAIN_IDS
         >>> [row.name for row in CITYSCAPES_CLASSES if row.train_id == 13]
         ['car']
+        >>> RAW_IDS[26], TRAIN_IDS[13], RAW_IDS[4] == TRAIN_IDS[255] == IGNORE_INDEX
+        (13, 13, True)
     """
 
     name: str
-    raw_id: int  # what label files hold; -1 (license plate) never appears in Cityscapes' files
-    train_id: int  # 0 to 18, or 255 where the class is ignored
+    """In lower case, as Cityscapes has it."""
+    raw_id: int
+    """What label files hold; -1 (license plate) never appears in Cityscapes' files."""
+    train_id: int
+    """0 to 18, or 255 where the class is ignored."""
     category: str
-    color: tuple[int, int, int]  # RGB, 0 to 255
+    """One of eight, such as ``"vehicle"``."""
+    color: tuple[int, int, int]
+    """RGB, 0 to 255."""
 
 
 CITYSCAPES_CLASSES: tuple[CityscapesClass, ...] = (

@@ -80,6 +80,8 @@ class SegmentationFolder(Dataset[Sample]):
         (SegmentationFolder: 1 samples, 0 skipped, tensor([0, 1]))
         >>> folder.read_label(0).equal(folder[0].label)  # without decoding the image
         True
+        >>> folder.read_image(0).shape, folder.read_ids(0).shape
+        (torch.Size([3, 64, 128]), torch.Size([64, 128]))
     """
 
     def __init__(
@@ -135,16 +137,50 @@ class SegmentationFolder(Dataset[Sample]):
         return Sample(self._pixels(image), self._train_ids(ids, label_path), path.stem)
 
     def read_image(self, index: int) -> Tensor:
-        """``(3, H, W)`` uint8 RGB, without opening the label."""
+        """The image alone, without opening the label.
+
+        Args:
+            index: the place in the data set.
+
+        Returns:
+            ``(3, H, W)`` uint8 RGB.
+
+        Raises:
+            OSError: if the file cannot be read or has too many pixels.
+            ValueError: if it is neither RGB nor 8-bit grey.
+        """
         return self._pixels(open_image(self.images[index]))
 
     def read_label(self, index: int) -> Tensor:
-        """``(H, W)`` int64 train ids, without opening the image."""
+        """The label alone, without opening the image.
+
+        Args:
+            index: the place in the data set.
+
+        Returns:
+            ``(H, W)`` int64 train ids, 255 where ignored.
+
+        Raises:
+            OSError: if the file cannot be read or has too many pixels.
+            ValueError: if the data set was opened without labels, or the label has unknown ids or
+                is of another kind.
+        """
         path = self._label_path(index)
         return self._train_ids(open_ids(path, first_channel=self._first_channel), path)
 
     def read_ids(self, index: int) -> Tensor:
-        """``(H, W)`` uint8 ids as the label file holds them, known or not."""
+        """The ids as the label file holds them, known or not.
+
+        Args:
+            index: the place in the data set.
+
+        Returns:
+            ``(H, W)`` uint8 ids.
+
+        Raises:
+            OSError: if the file cannot be read or has too many pixels.
+            ValueError: if the data set was opened without labels, or the label is of another kind.
+        """
         ids = open_ids(self._label_path(index), first_channel=self._first_channel)
         return torch.from_numpy(self._indices(ids).copy())
 

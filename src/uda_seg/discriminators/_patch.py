@@ -41,7 +41,17 @@ class FullyConv(nn.Module):
         self.stages = _stages(_strided_convolution, in_channels, width)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Domain logits ``(B, 1, H // 32, W // 32)`` of maps ``(B, K, H, W)``, H and W >= 32."""
+        """Tell the domains apart, patch by patch.
+
+        Args:
+            maps: ``(B, K, H, W)`` floating point, such as probabilities, H and W of at least 32.
+
+        Returns:
+            ``(B, 1, H // 32, W // 32)`` raw domain logits, before any sigmoid.
+
+        Raises:
+            ValueError: if the maps have another shape, number of channels, or are too small.
+        """
         _check_maps(maps, self.in_channels)
         logits: Tensor = self.stages(maps)
         return logits
@@ -79,7 +89,17 @@ class DepthwiseFC(nn.Module):
         self.stages = _stages(_separable_convolution, in_channels, width)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Domain logits ``(B, 1, H // 32, W // 32)`` of maps ``(B, K, H, W)``, H and W >= 32."""
+        """Tell the domains apart, patch by patch.
+
+        Args:
+            maps: ``(B, K, H, W)`` floating point, such as probabilities, H and W of at least 32.
+
+        Returns:
+            ``(B, 1, H // 32, W // 32)`` raw domain logits, before any sigmoid.
+
+        Raises:
+            ValueError: if the maps have another shape, number of channels, or are too small.
+        """
         _check_maps(maps, self.in_channels)
         logits: Tensor = self.stages(maps)
         return logits

@@ -10,10 +10,18 @@ def iou(
 ) -> Tensor:
     """Intersection over union of each class, over all pixels at once.
 
-    Arguments and errors are those of :func:`confusion_matrix`.
+    Args:
+        predictions: class ids in ``[0, num_classes)``, integer, of any shape.
+        target: true class ids of the same shape, in ``[0, num_classes)`` or ``ignore_index``.
+        num_classes: K, at least 1.
+        ignore_index: the id of pixels that do not count, in [-65536, 65536].
 
     Returns:
         ``(K,)`` float64 in [0, 1]; NaN where a class is in neither truth nor prediction.
+
+    Raises:
+        TypeError: if either tensor is not of an integer type.
+        ValueError: if the shapes differ or an id or setting is out of range.
 
     Example:
         >>> import torch

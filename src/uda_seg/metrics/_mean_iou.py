@@ -30,6 +30,13 @@ class MeanIoU:
         >>> metric.update(torch.tensor([0, 1, 1]), torch.tensor([0, 0, 1]))
         >>> metric.compute()
         tensor(0.5000, dtype=torch.float64)
+        >>> metric.iou()
+        tensor([0.5000, 0.5000,    nan], dtype=torch.float64)
+        >>> metric.confusion_matrix()
+        tensor([[1, 1, 0],
+                [0, 1, 0],
+                [0, 0, 0]])
+        >>> metric.to("cpu").reset()
     """
 
     def __init__(self, num_classes: int, *, ignore_index: int = 255) -> None:
@@ -43,12 +50,23 @@ class MeanIoU:
         self._pairs = count_pairs(nothing, nothing, self.num_classes, self.ignore_index)
 
     def to(self, device: torch.device | str) -> Self:
-        """Move the counts; needed only before a sum over processes on another device."""
+        """Move the counts; needed only before a sum over processes on another device.
+
+        Args:
+            device: where to.
+
+        Returns:
+            The metric itself.
+        """
         self._pairs = self._pairs.to(device)
         return self
 
     def update(self, predictions: Tensor, target: Tensor) -> None:
-        """Count one batch; arguments are those of :func:`confusion_matrix`.
+        """Count one batch.
+
+        Args:
+            predictions: predicted class ids, integer, of any shape.
+            target: true class ids of the same shape, or ``ignore_index``.
 
         Raises:
             TypeError: if either tensor is not of an integer type.
@@ -58,10 +76,13 @@ class MeanIoU:
         self._pairs = self._pairs.to(batch.device) + batch
 
     def confusion_matrix(self) -> Tensor:
-        """``(K, K)`` int64 counts, rows truth, columns prediction, summed over processes.
+        """What was counted since the last reset, summed over processes.
+
+        Returns:
+            ``(K, K)`` int64 counts, rows truth, columns prediction.
 
         Raises:
-            ValueError: here, and wherever scores are read, if any id was out of range.
+            ValueError: if any id was out of range.
         """
         pairs = self._pairs.clone()
         if dist.is_available() and dist.is_initialized():
@@ -77,9 +98,23 @@ class MeanIoU:
         return matrix
 
     def iou(self) -> Tensor:
-        """``(K,)`` float64 IoU of each class; see :func:`iou_from_confusion`."""
+        """Intersection over union of each class; see :func:`iou_from_confusion`.
+
+        Returns:
+            ``(K,)`` float64 in [0, 1]; NaN where a class is in neither truth nor prediction.
+
+        Raises:
+            ValueError: if any id was out of range.
+        """
         return iou_from_confusion(self.confusion_matrix())
 
     def compute(self) -> Tensor:
-        """The mIoU, a float64 scalar in [0, 1]; NaN if nothing was counted."""
+        """The mIoU, over the classes that are in the truth or the predictions.
+
+        Returns:
+            A float64 scalar in [0, 1]; NaN if nothing was counted.
+
+        Raises:
+            ValueError: if any id was out of range.
+        """
         return self.iou().nanmean()

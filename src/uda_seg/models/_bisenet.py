@@ -67,6 +67,19 @@ class BiSeNet(nn.Module, PyTorchModelHubMixin, library_name="uda-seg"):
         >>> logits, auxiliary = network(torch.rand(2, 3, 64, 96))
         >>> logits.shape, len(auxiliary)
         (torch.Size([2, 19, 64, 96]), 2)
+        >>> backbone, heads = network.backbone_parameters(), network.head_parameters()
+        >>> rates = [{"params": backbone, "lr": 0.001}, {"params": heads, "lr": 0.01}]
+        >>> optimizer = torch.optim.SGD(rates, momentum=0.9)
+        >>> mean, std = network.normalization
+        >>> mean
+        (0.5, 0.5, 0.5)
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     network.save_pretrained(folder)
+        ...     network = BiSeNet.from_pretrained(folder)
+        Loading weights from local directory
+        >>> network.training
+        False
     """
 
     def __init__(
@@ -137,15 +150,27 @@ class BiSeNet(nn.Module, PyTorchModelHubMixin, library_name="uda-seg"):
 
     @property
     def normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Mean and standard deviation a channel that the backbone expects, for images in [0, 1]."""
+        """Mean and standard deviation that the backbone expects, for images in [0, 1].
+
+        Returns:
+            Two tuples of one number a channel.
+        """
         return normalization(self.backbone, self.in_channels)
 
     def backbone_parameters(self) -> Iterator[nn.Parameter]:
-        """Parameters of the timm backbone, which usually starts pretrained."""
+        """What usually starts pretrained.
+
+        Returns:
+            The parameters of the timm backbone.
+        """
         return self.backbone.parameters()
 
     def head_parameters(self) -> Iterator[nn.Parameter]:
-        """All other parameters, which start from scratch and may learn ten times faster."""
+        """What starts from scratch, and may learn ten times faster.
+
+        Returns:
+            All parameters but the backbone's.
+        """
         return (p for name, p in self.named_parameters() if not name.startswith("backbone."))
 
     @classmethod
@@ -156,6 +181,9 @@ class BiSeNet(nn.Module, PyTorchModelHubMixin, library_name="uda-seg"):
             pretrained_model_name_or_path: the folder, or a repository of the Hugging Face hub.
             **kwargs: arguments of the network instead of the saved ones, and those of
                 ``huggingface_hub.PyTorchModelHubMixin``, such as ``map_location``.
+
+        Returns:
+            The network with the weights of the file, none of them fetched elsewhere.
 
         Raises:
             FileNotFoundError: if there is no such folder, or a file is missing from it.
@@ -174,7 +202,7 @@ class BiSeNet(nn.Module, PyTorchModelHubMixin, library_name="uda-seg"):
                 f"expected weights in {source!r} that this network can load: {error}; leave its "
                 "arguments as they were saved, and exchange layers afterwards"
             ) from error
-        return network
+        return network.eval()  # older mixins leave that out for safetensors
 
     @classmethod
     def _from_pretrained(cls, **kwargs: Any) -> Self:

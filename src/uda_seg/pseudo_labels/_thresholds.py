@@ -35,6 +35,7 @@ class ClassThresholds:
         ...     thresholds.update(logits.softmax(dim=1))
         >>> thresholds.compute().shape
         torch.Size([3])
+        >>> thresholds.reset()  # before the next round
     """
 
     def __init__(self, num_classes: int, *, fraction: float = 0.66, cap: float = 0.9) -> None:
@@ -78,10 +79,13 @@ class ClassThresholds:
         self._counts += cells.bincount(minlength=len(self._counts))
 
     def compute(self) -> Tensor:
-        """The thresholds ``(K,)`` in [0, cap], float32; the cap for a class never predicted.
+        """The thresholds of all classes, from what was counted since the last reset.
 
         Sums over processes where ``torch.distributed`` is initialised, and must then be called by
         all of them. A pixel whose confidence shares the threshold's bin counts as above it.
+
+        Returns:
+            ``(K,)`` float32 in [0, cap]; the cap for a class never predicted.
         """
         counts = self._counts.clone()
         if dist.is_available() and dist.is_initialized():

@@ -83,6 +83,10 @@ class FDA(IntensityAugmentationBase2D):
 
         Returns:
             ``(B, C, H, W)``; ``(C, H, W)`` for such an input with ``keepdim=True``.
+
+        Raises:
+            TypeError: if the images are not floating point.
+            ValueError: if there is no target, or as :func:`fourier_domain_adaptation`.
         """
         check_floating_point(source, "source")
         if target is not None:

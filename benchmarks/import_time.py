@@ -1,0 +1,74 @@
+"""What importing a family costs, against ``import torch`` in the same run.
+
+    python benchmarks/import_time.py
+
+Every import is the first of a fresh interpreter, whose own start is not counted; files are in the
+page cache and compiled. A family comes after what it stands on, torch and other packages, so that
+the second figure is the cost of the family's own files. What to keep to is in README.md.
+"""
+
+import subprocess
+import sys
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from measuring import quartiles, save
+
+STANDS_ON = {
+    "datasets": "import torch.utils.data, numpy, PIL.Image",
+    "discriminators": "import torch",
+    "losses": "import torch",
+    "metrics": "import torch, torch.distributed",
+    "models": "import torch, timm, einops; from huggingface_hub import PyTorchModelHubMixin",
+    "pseudo_labels": "import torch, torch.optim.swa_utils",
+    "transforms": "from kornia.augmentation import IntensityAugmentationBase2D",
+}
+PROGRAM = """
+from time import perf_counter
+start = perf_counter()
+{stands_on}
+between = perf_counter()
+{then}
+print(1000 * (perf_counter() - start), 1000 * (perf_counter() - between))
+"""
+
+
+def main(rounds: int = 5) -> None:
+    """Import all in turns, print a table, write the JSON."""
+    programs = {"torch": PROGRAM.format(stands_on="import torch", then="")}
+    for family, stands_on in STANDS_ON.items():
+        programs[family] = PROGRAM.format(stands_on=stands_on, then=f"import uda_seg.{family}")
+    rows = [{name: fresh(program) for name, program in programs.items()} for _ in range(rounds + 1)]
+    del rows[0]  # it fills the page cache
+    results = {}
+    for name in programs:
+        total, own = zip(*(row[name] for row in rows), strict=True)
+        shares = [row[name][0] / row["torch"][0] for row in rows]
+        results[name] = {"total": quartiles([*total]), "own": quartiles([*own])}
+        results[name]["times_torch"] = sorted(shares)[rounds // 2]
+    show(results)
+    print(save("import_time", {"rounds": rounds, "results": results}, "timm", "kornia"))
+
+
+def fresh(program: str) -> tuple[float, float]:
+    """Milliseconds of all imports, and of the last, in an interpreter of their own."""
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    total, own = map(float, done.stdout.split())
+    return total, own
+
+
+def show(results: dict[str, dict]) -> None:
+    """Print the medians."""
+    table = Table("import", "ms", "times torch", "of these its own files, ms")
+    for name, result in results.items():
+        own = f"{result['own']['median_ms']:.1f}" if name != "torch" else ""
+        total = f"{result['total']['median_ms']:.0f}"
+        table.add_row(name, total, f"{result['times_torch']:.2f}", own)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
