@@ -113,7 +113,8 @@ def adversarial_step(
 
     Two separate passes, so that each batch is normalised by the statistics of its own domain. With
     maps of self-information it is ADVENT (Vu et al., CVPR 2019). ``watch`` gets what a monitor
-    looks at: the discriminator's logits ``on_source`` and ``on_target``, and ``target_logits``.
+    looks at: the discriminator's logits ``on_source`` and ``on_target``, and the segmenter's coarse
+    ``target_logits``.
     """
     loss, maps_of = partial(adversarial, objective=objective), MAPS[maps]
     discriminator.requires_grad_(False)
@@ -122,8 +123,8 @@ def adversarial_step(
         source_output = segmenter(images, size="native")
         segmentation = segmentation_loss(source_output)
         fabric.backward(share * segmentation)
-    target_logits = full_size_logits(segmenter(target_images, size="native"), target_images)
-    target_maps = maps_of(target_logits)
+    target_output = segmenter(target_images, size="native")
+    target_maps = maps_of(full_size_logits(target_output, target_images))
     fooling = loss(discriminator(target_maps), Domain.SOURCE)
     fabric.backward(share * weight * fooling)
 
@@ -134,7 +135,7 @@ def adversarial_step(
     on_target = discriminator(target_maps.detach())
     telling_apart = loss(on_source, Domain.SOURCE) / 2 + loss(on_target, Domain.TARGET) / 2
     fabric.backward(share * telling_apart)
-    seen = {"on_source": on_source, "on_target": on_target, "target_logits": target_logits}
+    seen = {"on_source": on_source, "on_target": on_target, "target_logits": target_output.logits}
     watch(**{name: logits.detach() for name, logits in seen.items()})
     return {
         "segmentation": segmentation.detach(),

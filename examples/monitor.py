@@ -100,8 +100,8 @@ class CollapseMonitor:
         given at one step is given at all.
 
         Args:
-            target_logits: ``(B, K, H, W)`` of the segmenter, or of the teacher; every so many-th
-                pixel is looked at.
+            target_logits: ``(B, K, h, w)`` of the segmenter, or of the teacher, of any resolution;
+                every so many-th pixel is looked at.
             segmenter_gradient: a scalar, see :func:`gradient_norm`.
             on_source: the discriminator's logits of source maps, any shape.
             on_target: those of target maps.

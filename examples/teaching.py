@@ -83,16 +83,14 @@ def self_training_step(
         settings: which lessons there are.
         normalize: the last step before a network.
         share: of this micro batch in the step.
-        watch: gets ``target_logits``, the teacher's, and how ``confident`` it is.
+        watch: gets the teacher's coarse ``target_logits`` and how ``confident`` it is.
     """
     with torch.no_grad(), fabric.autocast():
-        target_logits = full_size_logits(
-            teacher(normalize(target_images), size="native"), target_images
-        )
-    probabilities = target_logits.float().softmax(1)
+        output = teacher(normalize(target_images), size="native")
+    probabilities = full_size_logits(output, target_images).float().softmax(1)
     pseudo_labels = pseudo_label(probabilities)
     quality = confident_share(probabilities, settings.confidence)
-    watch(target_logits=target_logits, confident=quality.mean())
+    watch(target_logits=output.logits, confident=quality.mean())
 
     with no_exchange(fabric, segmenter), running_statistics_kept(segmenter):
         losses = source_step(fabric, segmenter, normalize(images), segmentation_loss, share=share)
