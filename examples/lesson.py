@@ -63,6 +63,7 @@ def learn(
                 labels,
                 target_images,
                 loss,
+                weights,
                 recipe.self_training,
                 normalize,
                 share=share,

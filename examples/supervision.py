@@ -33,9 +33,6 @@ def segmentation_loss(output: BiSeNetOutput, labels: Tensor, weights: Tensor) ->
 def pseudo_label_loss(output: BiSeNetOutput, labels: Tensor, pixel_weights: Tensor) -> Tensor:
     """Cross entropy of the same logits, in which each pixel counts as much as its label is sure.
 
-    All classes weigh the same. A teacher that has learnt by weighted classes finds too much of the
-    rare ones, and the weights would make its student believe that many times over.
-
     Args:
         output: of the network in training.
         labels: ``(B, H, W)``.

@@ -16,6 +16,7 @@ from adaptation import Losses, SegmentationLoss, Watch, full_size_logits, source
 from batch_norm import running_statistics_kept
 from hardware import no_exchange
 from supervision import pseudo_label_loss
+from uda_seg.datasets import IGNORE_INDEX
 from uda_seg.pseudo_labels import confident_share, pseudo_label
 from uda_seg.transforms import block_mask, class_mix
 
@@ -61,6 +62,7 @@ def self_training_step(
     labels: Tensor,
     target_images: Tensor,
     segmentation_loss: SegmentationLoss,
+    class_weights: Tensor,
     settings: SelfTraining,
     normalize: Images,
     *,
@@ -80,6 +82,8 @@ def self_training_step(
         labels: theirs.
         target_images: as they are, in [0, 1].
         segmentation_loss: of the source's outputs.
+        class_weights: ``(K,)``, that of the source's loss, for pixels that are pasted. Those that
+            the teacher labels have none: it finds too much of the rare classes already.
         settings: which lessons there are.
         normalize: the last step before a network.
         share: of this micro batch in the step.
@@ -94,7 +98,9 @@ def self_training_step(
 
     with no_exchange(fabric, segmenter), running_statistics_kept(segmenter):
         losses = source_step(fabric, segmenter, normalize(images), segmentation_loss, share=share)
-    lessons = _lessons(images, labels, target_images, pseudo_labels, quality, settings, normalize)
+    lessons = _lessons(
+        images, labels, target_images, pseudo_labels, quality, class_weights, settings, normalize
+    )
     for number, (name, (seen, truth, weights)) in enumerate(lessons.items(), start=1):
         last = number == len(lessons)  # it exchanges the gradients of all passes
         with (
@@ -115,6 +121,7 @@ def _lessons(
     target_images: Tensor,
     pseudo_labels: Tensor,
     quality: Tensor,
+    class_weights: Tensor,
     settings: SelfTraining,
     normalize: Images,
 ) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
@@ -123,7 +130,9 @@ def _lessons(
     weights = quality[:, None, None].expand(pseudo_labels.shape)
     if settings.class_mix:
         mixed = class_mix(images, labels, target_images, pseudo_labels, target_weights=quality)
-        lessons = {"mixed": (normalize(strong(mixed.images)), mixed.labels, mixed.weights)}
+        of_class = _relative_weights(labels, class_weights)
+        pixel_weights = torch.where(mixed.pasted, of_class, mixed.weights)
+        lessons = {"mixed": (normalize(strong(mixed.images)), mixed.labels, pixel_weights)}
     else:
         lessons = {"target": (normalize(strong(target_images)), pseudo_labels, weights)}
     if settings.masked:
@@ -136,6 +145,13 @@ def _lessons(
         )
         lessons["masked"] = masked, pseudo_labels, weights
     return lessons
+
+
+def _relative_weights(labels: Tensor, class_weights: Tensor) -> Tensor:
+    """What each labelled pixel counts in a weighted mean over them, ``(B, H, W)``; on average 1."""
+    labelled = labels != IGNORE_INDEX
+    weights = class_weights[labels.where(labelled, 0)]
+    return weights / weights[labelled].mean()
 
 
 def strong_augmentation(size: Sequence[int]) -> AugmentationSequential:

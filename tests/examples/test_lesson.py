@@ -110,7 +110,8 @@ def test_each_recipe_takes_its_step(
         images = fourier_domain_adaptation(images, target_images, recipe.beta)
     labels = samples[0].label
     if name == "self_training_step":  # it normalises what it has mixed
-        its_teacher, *tensors, loss, settings, its_normalize = arguments
+        its_teacher, *tensors, loss, of_class, settings, its_normalize = arguments
+        assert of_class is weights
         assert (its_teacher, settings, its_normalize) == (teacher, recipe.self_training, normalize)
         torch.testing.assert_close(tensors, [images, labels, target_images])
     else:

@@ -97,8 +97,11 @@ def plain_loop(student, batches, settings, strong=lambda images: images):
             pasted = class_mix(images, labels, target, pseudo).pasted  # the draw alone
             mixed = images * pasted[:, None] + target * ~pasted[:, None]
             truth = labels * pasted + pseudo * ~pasted
+            labelled = labels != 255
+            of_class = WEIGHTS[labels.where(labelled, 0)]
+            relative = of_class * labelled.sum() / of_class[labelled].sum()
             losses["mixed"] = learn(
-                normalize(strong(mixed)), truth, ones * pasted + of_target * ~pasted
+                normalize(strong(mixed)), truth, relative * pasted + of_target * ~pasted
             )
         else:
             losses["target"] = learn(normalize(strong(target)), pseudo, of_target)
@@ -135,7 +138,7 @@ def with_steps(fabric, student, batches, settings, weights=WEIGHTS, micro_batche
         for part in zip(*(each.chunk(micro_batches) for each in batch), strict=True):
             share, loss = 1 / micro_batches, loss_of(part[1], weights)
             losses = self_training_step(
-                fabric, student, teacher, *part, loss, settings, normalize, share=share
+                fabric, student, teacher, *part, loss, weights, settings, normalize, share=share
             )
             found.append({name: value.item() for name, value in losses.items()})
         optimizer.step()
@@ -215,6 +218,7 @@ def test_a_target_of_which_the_teacher_is_unsure_gives_no_gradient(setting, fabr
         labels,
         target,
         loss,
+        WEIGHTS,
         settings,
         normalize,
     )
@@ -235,7 +239,7 @@ def test_mixed_images_teach_what_was_pasted_however_unsure_the_teacher_is(settin
         torch.manual_seed(3)
         batch = images, labels, target
         losses = self_training_step(
-            fabric, learner, teacher.double(), *batch, loss, settings, normalize
+            fabric, learner, teacher.double(), *batch, loss, EVEN, settings, normalize
         )
         assert losses["mixed"] > 0
         found.append(gradients(learner))
@@ -285,6 +289,7 @@ def test_the_teacher_stays_as_it_is_and_a_monitor_sees_what_it_said(setting, fab
         teacher,
         *batch,
         loss,
+        WEIGHTS,
         QUIET,
         normalize,
         watch=lambda **named: seen.update(named),
