@@ -11,9 +11,10 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from itertools import cycle
 from multiprocessing import get_context
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +40,11 @@ MANIFEST = "toy_city.json"
 VERSION = 1  # of the pictures: a city of another version is another city
 SUPERSAMPLING = 2
 CITIES = {"train": ("aldenau", "birkstadt", "corvingen"), "val": ("dornfels", "eschbruck")}
+_STYLES: dict[str, tuple[Style, ...]] = {
+    "game": ("game",),
+    "camera": ("camera",),
+    "both": ("game", "camera"),
+}
 RAW_ID = {row.name: row.raw_id for row in CITYSCAPES_CLASSES}
 PALETTE = [value for row in CITYSCAPES_CLASSES if row.raw_id >= 0 for value in row.color]
 
@@ -56,7 +62,7 @@ class Scene(NamedTuple):
     """Which picture to draw; nothing else has a part in how it looks but the seed and size."""
 
     style: Style
-    split: str
+    part: str
     number: int
 
 
@@ -96,6 +102,7 @@ def write_toy_city(
     target_train: int = 500,
     target_val: int = 100,
     size: Size = (96, 192),
+    source_style: Style | Literal["both"] = "game",
     seed: int = 0,
     workers: int = 2,
 ) -> ToyCity:
@@ -103,10 +110,12 @@ def write_toy_city(
 
     Args:
         root: a folder that does not exist yet, or holds a city of the same parameters.
-        source_images: labelled images in the game's look.
+        source_images: labelled images.
         target_train: images in the camera's look for training.
         target_val: held-out images in the camera's look, of other cities.
         size: height and width of all images, at least 32.
+        source_style: of the labelled images; the camera's or both in turns are for a target that
+            a real camera has taken.
         seed: decides on everything; equal seeds give equal files.
         workers: processes; they do not change the result.
 
@@ -124,11 +133,20 @@ def write_toy_city(
             "expected at least one image of each kind, one worker, a size of 32x32 and a seed of "
             f"0, got {counts}, {workers}, {size} and {seed}"
         )
-    parameters = {"version": VERSION, **counts, "size": list(size), "seed": seed}
+    if source_style not in _STYLES:
+        raise ValueError(f"expected a source_style among {[*_STYLES]}, got {source_style!r}")
+    parameters = {
+        "version": VERSION,
+        **counts,
+        "size": list(size),
+        "source_style": source_style,
+        "seed": seed,
+    }
     if root.exists():
         require_same_settings(root / MANIFEST, parameters)
     else:
-        scenes = [Scene("game", "train", index) for index in range(source_images)]
+        styles = cycle(_STYLES[source_style])
+        scenes = [Scene(next(styles), "source", index) for index in range(source_images)]
         scenes += [Scene("camera", "train", index) for index in range(target_train)]
         scenes += [Scene("camera", "val", index) for index in range(target_val)]
         with atomic_path(root) as partial_root:
@@ -148,19 +166,19 @@ def _draw_all(draw: Callable[[Scene], None], scenes: list[Scene], workers: int) 
 
 
 def _write_scene(root: Path, scene: Scene, *, seed: int, size: Size) -> None:
-    splits = list(CITIES)
-    entropy = (seed, scene.style == "camera", splits.index(scene.split), scene.number)
+    part = 0 if scene.style == "game" else ("train", "val", "source").index(scene.part)
+    entropy = (seed, scene.style == "camera", part, scene.number)
     image, label = render_scene(scene.style, entropy, size)
-    if scene.style == "game":
+    if scene.part == "source":
         ids = Image.fromarray(label)
         ids.putpalette(PALETTE)  # GTA5's labels are palette images whose indices are the ids
         name = f"{scene.number + 1:05d}.png"
         _save(Image.fromarray(image), root / "gta5" / "images" / name)
         _save(ids, root / "gta5" / "labels" / name)
     else:
-        cities = CITIES[scene.split]
+        cities = CITIES[scene.part]
         city = cities[scene.number % len(cities)]
-        folder, name = Path(scene.split, city), f"{city}_{scene.number:06d}_000019"
+        folder, name = Path(scene.part, city), f"{city}_{scene.number:06d}_000019"
         images, labels = root / "cityscapes" / "leftImg8bit", root / "cityscapes" / "gtFine"
         _save(Image.fromarray(image), images / folder / f"{name}_leftImg8bit.png")
         _save(Image.fromarray(label), labels / folder / f"{name}_gtFine_labelIds.png")

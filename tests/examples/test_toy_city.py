@@ -181,6 +181,22 @@ def test_the_looks_differ_in_colors_noise_and_sharpness(scenes):
     assert contrast["game"] > 1.3 * contrast["camera"]
 
 
+@pytest.mark.parametrize("style", ["camera", "both"])
+def test_a_labelled_source_in_the_cameras_style(root, tmp_path, style):
+    city = write_toy_city(tmp_path / "city", **SMALL, source_style=style)
+    pictures, game = contents(city.source_root), contents(root / "gta5")
+    assert set(pictures) == set(game)
+    same = sorted(name for name in game if pictures[name] == game[name])
+    folders = ("images", "labels") if style == "both" else ()
+    assert same == [f"{folder}/{name}.png" for folder in folders for name in ("00001", "00003")]
+    assert contents(city.target_root) == contents(root / "cityscapes")
+    assert not set(pictures.values()) & set(contents(city.target_root).values())
+    drawn = GTA5(city.source_root)[1]
+    image, _ = render_scene("camera", (0, 1, 2, 1), SMALL["size"])
+    assert np.array_equal(drawn.image.permute(1, 2, 0), image)
+    assert set(drawn.label.unique().tolist()) <= {*range(19), IGNORE_INDEX}
+
+
 def test_the_city_that_is_there_is_taken(root, monkeypatch):
     before = contents(root)
     monkeypatch.setattr(toy_city, "render_scene", None)  # drawing anything would fail
@@ -194,6 +210,7 @@ def test_the_city_that_is_there_is_taken(root, monkeypatch):
     [
         ({"seed": 5}, "seed 0 instead of 5"),
         ({"target_val": 3}, "target_val 2 instead of 3"),
+        ({"source_style": "both"}, "source_style game instead of both"),
         ({"size": (48, 128)}, r"size \[48, 96\] instead of \[48, 128\]"),
     ],
 )
@@ -219,6 +236,11 @@ def test_bad_arguments(tmp_path, change):
     with pytest.raises(ValueError, match=r"expected at least .* got "):
         write_toy_city(tmp_path / "city", **{**SMALL, **change})
     assert not (tmp_path / "city").exists()
+
+
+def test_an_unknown_style(tmp_path):
+    with pytest.raises(ValueError, match=r"source_style among .*'both'.*, got 'photo'"):
+        write_toy_city(tmp_path / "city", **SMALL, source_style="photo")
 
 
 def test_a_failure_leaves_nothing(tmp_path, monkeypatch):
