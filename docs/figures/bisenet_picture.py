@@ -21,15 +21,15 @@ BOXES = {
     "refine32": ((4.5, 1.2), 1.9, 1.0, CONTEXT, "refine, 128\nstride 32"),
     "pool": ((4.5, -0.4), 1.9, 1.0, CONTEXT, "global mean,\n1x1, 128"),
     "add32": ((6.2, 1.2), 0.5, 0.5, "white", "+"),
-    "smooth32": ((7.7, 1.2), 1.6, 1.0, CONTEXT, "nearest up,\n3x3, 128"),
+    "smooth32": ((7.7, 1.2), 1.6, 1.0, CONTEXT, "up to 16,\n3x3, 128"),
     "add16": ((7.7, 2.8), 0.5, 0.5, "white", "+"),
-    "smooth16": ((9.3, 2.8), 1.6, 1.0, CONTEXT, "nearest up,\n3x3, 128"),
+    "smooth16": ((9.3, 2.8), 1.6, 1.0, CONTEXT, "up to 8,\n3x3, 128"),
     "fuse": ((10.8, 5.3), 2.0, 1.0, FUSED, "fuse, 256\nstride 8"),
     "head": ((13.2, 5.3), 1.7, 1.0, FUSED, "3x3, 256\n1x1, K"),
-    "logits": ((15.6, 5.3), 1.8, 1.0, "white", "logits\nK, H x W"),
+    "logits": ((16.2, 5.3), 1.8, 1.0, "white", "logits\nK, H x W"),
     "head8": ((13.2, 2.8), 1.7, 1.0, TRAINING, "3x3, 64\n1x1, K"),
     "head16": ((13.2, 1.2), 1.7, 1.0, TRAINING, "3x3, 64\n1x1, K"),
-    "auxiliary": ((15.6, 2.0), 1.8, 1.4, "white", "auxiliary\ntwice K, H x W"),
+    "auxiliary": ((16.2, 2.0), 1.9, 1.4, "white", "auxiliary\ntwice K, H x W"),
 }
 
 
@@ -52,7 +52,7 @@ def main() -> None:
         (13.2, 0.4, "in training only"),
     ):
         axis.text(x, y, text, ha="left" if y < 0 else "center", fontsize=11, style="italic")
-    axis.set(xlim=(-0.8, 16.6), ylim=(-1.05, 6.5), aspect="equal")
+    axis.set(xlim=(-0.8, 17.3), ylim=(-1.05, 6.5), aspect="equal")
     axis.set_axis_off()
     figure.savefig(DOCS / "bisenet.png", dpi=80)
 
@@ -75,14 +75,12 @@ def draw_arrows(axis: Axes) -> None:
     arrow(axis, (5.45, -0.4), (6.1, 0.95))
     arrow(axis, (7.7, 1.7), (7.7, 2.55))
     arrow(axis, (9.9, 3.3), (10.6, 4.8))
-    arrow(axis, (14.05, 5.3), (14.7, 5.3), "bilinear")
-    arrow(axis, (14.05, 2.8), (14.7, 2.3))
-    arrow(axis, (14.05, 1.2), (14.7, 1.7))
+    arrow(axis, (14.05, 5.3), (15.3, 5.3), "bilinear")
+    arrow(axis, (14.05, 2.8), (15.25, 2.3))
+    arrow(axis, (14.05, 1.2), (15.25, 1.7))
 
 
-def arrow(
-    axis: Axes, start: tuple[float, float], end: tuple[float, float], text: str = ""
-) -> None:
+def arrow(axis: Axes, start: tuple[float, float], end: tuple[float, float], text: str = "") -> None:
     """One arrow, with a word above its middle."""
     axis.annotate("", end, start, arrowprops={"arrowstyle": "->"})
     middle = (start[0] + end[0]) / 2, (start[1] + end[1]) / 2

@@ -1,6 +1,6 @@
 """The picture of docs/discriminators.md: python docs/figures/discriminator_pictures.py."""
 
-from itertools import pairwise, product
+from itertools import chain, pairwise, product
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -62,7 +62,7 @@ def draw_stage(axis: Axes, title: str, *, separable: bool) -> None:
         pairs = zip(near, far, strict=True) if each else product(near, far)
         for start, end in pairs:
             axis.plot(*zip(start, end, strict=True), color=BLUE if not separable else ORANGE)
-    for x, y in sum(places, []):
+    for x, y in chain.from_iterable(places):
         box = Rectangle((x - 0.15, y - 0.3), 0.3, 0.6, facecolor="white", edgecolor="k", zorder=3)
         axis.add_patch(box)
     if separable:
