@@ -84,7 +84,7 @@ def save_panels(path: Path, rows: int, panels: Mapping[str, NDArray[np.generic]]
         axis.set_title(title, fontsize=11)
         axis.set_axis_off()
     with BytesIO() as buffer:
-        figure.savefig(buffer, dpi=80)
+        figure.savefig(buffer, dpi=110)
         Image.open(buffer).convert("RGB").quantize(256, dither=0).save(path, optimize=True)
 
 
