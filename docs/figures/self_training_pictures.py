@@ -76,7 +76,7 @@ def picture(images: Tensor) -> NDArray[np.float32]:
 def save_panels(path: Path, rows: int, panels: Mapping[str, NDArray[np.generic]]) -> None:
     """Titled pictures, row by row, in a PNG of 256 colours."""
     columns = len(panels) // rows
-    figure = Figure(figsize=(3.1 * columns, 1.75 * rows), layout="constrained")
+    figure = Figure(figsize=(3.1 * columns, 1.85 * rows), layout="constrained")
     for axis, (title, pixels) in zip(
         figure.subplots(rows, columns).flat, panels.items(), strict=True
     ):
