@@ -1,4 +1,4 @@
-"""The table of docs/evaluation.md: how far other definitions of mIoU are from the protocol's.
+"""The table of docs/metrics.md: how far other definitions of mIoU are from the protocol's.
 
 PYTHONPATH=examples python docs/figures/definitions.py NETWORK CITYSCAPES
 """
