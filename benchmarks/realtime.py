@@ -27,7 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from export import Deployed, write_onnx
 from folding import fold_batch_norm
-from measuring import peak_memory, save, time_in_turns
+from measuring import DEVICE, peak_memory, save, time_in_turns
 from uda_seg.models import BiSeNet
 
 Runs = dict[str, Callable[[], object]]
@@ -53,14 +53,13 @@ class Config:
 def main(config: Config) -> None:
     """Measure every backbone at every size, print the table, write the JSON."""
     torch.manual_seed(0)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     results: dict[str, dict[str, Any]] = {}
     for backbone in config.backbones:
-        network = BiSeNet(19, backbone, pretrained_backbone=False).eval().to(device)
+        network = BiSeNet(19, backbone, pretrained_backbone=False).eval().to(DEVICE)
         for size in config.sizes:
             results[f"{backbone} {size[0]}x{size[1]}"] = measure(network, size, config.rounds)
             show(results)
-    print(save(f"realtime-{device}", {"results": results}, "timm", "onnxruntime"))
+    print(save("realtime", {"results": results}, "timm", "onnxruntime"))
 
 
 @torch.no_grad()
