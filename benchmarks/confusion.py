@@ -112,7 +112,7 @@ def check_same(predictions: Tensor, target: Tensor) -> None:
         if isinstance(counted, Tensor):
             same = torch.equal(counted, matrix)
         else:
-            same = torch.equal(torch.stack(counted[:3]).sum(1), stats)
+            same = torch.equal(torch.stack(counted[:3]).sum(1).to(DEVICE), stats)
         if not same:
             raise ArithmeticError("expected all candidates to count the same")
 
