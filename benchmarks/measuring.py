@@ -11,9 +11,19 @@ from time import strftime
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 from torch.utils.benchmark import Timer
+from torch.utils.flop_counter import FlopCounterMode
 
-__all__ = ["DEVICE", "keep_freed_memory", "peak_memory", "quartiles", "save", "time_in_turns"]
+__all__ = [
+    "DEVICE",
+    "keep_freed_memory",
+    "operations",
+    "peak_memory",
+    "quartiles",
+    "save",
+    "time_in_turns",
+]
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 RESULTS = Path(__file__).parent / "results"
@@ -39,6 +49,14 @@ def quartiles(values: list[float]) -> dict[str, float]:
     """Median and quartiles of milliseconds."""
     low, median, high = torch.tensor(values).quantile(torch.tensor([0.25, 0.5, 0.75])).tolist()
     return {"median_ms": median, "low_ms": low, "high_ms": high}
+
+
+def operations(network: nn.Module, images: Tensor) -> dict[str, float]:
+    """Multiply-adds of one pass, and the parameters of inference: without auxiliary heads."""
+    with FlopCounterMode(display=False) as counter:
+        network(images)
+    used = (p.numel() for name, p in network.named_parameters() if "auxiliary" not in name)
+    return {"GMac": counter.get_total_flops() / 2e9, "parameters": sum(used)}
 
 
 def peak_memory(run: Callable[[], object]) -> float:

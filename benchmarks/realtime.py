@@ -23,11 +23,10 @@ from onnxruntime import InferenceSession, SessionOptions
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from export import Deployed, write_onnx
 from folding import fold_batch_norm
-from measuring import DEVICE, peak_memory, save, time_in_turns
+from measuring import DEVICE, operations, peak_memory, save, time_in_turns
 from uda_seg.models import BiSeNet
 
 Runs = dict[str, Callable[[], object]]
@@ -70,15 +69,11 @@ def main(config: Config) -> None:
 def measure(network: BiSeNet, images: Tensor, rounds: int) -> dict[str, Any]:
     """Operations, parameters and times of one network at one size."""
     torch.compiler.reset()
-    with FlopCounterMode(display=False) as counter:
-        network(images)
-    used = (p.numel() for name, p in network.named_parameters() if "auxiliary" not in name)
     channels_last = torch.channels_last
     with TemporaryDirectory() as folder:
         runs = ways(network, images, Path(folder))
         return {
-            "GMac": counter.get_total_flops() / 2e9,
-            "parameters": sum(used),
+            **operations(network, images),
             "times": time_in_turns(runs, rounds=rounds),
             "parts_ms": parts(network, images),
             "parts_ms_channels_last": parts(

@@ -16,9 +16,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
-from measuring import DEVICE, peak_memory, save, time_in_turns
+from measuring import DEVICE, operations, peak_memory, save, time_in_turns
 from uda_seg.models import BiSeNet
 
 SIZE, CLASSES = (512, 1024), 19
@@ -63,19 +62,12 @@ def some_images(batch_size: int, size: tuple[int, int]) -> Tensor:
 def measure(candidates: dict[str, nn.Module]) -> dict[str, dict[str, Any]]:
     """Operations, parameters and times; whether a network takes images of odd sizes."""
     images = some_images(1, SIZE)
-    times = time_in_turns(
-        {k: partial(network, images) for k, network in candidates.items()}, rounds=5
-    )
-    for name, network in candidates.items():
-        with FlopCounterMode(display=False) as counter:
-            network(images)
-        used = (p.numel() for key, p in network.named_parameters() if "auxiliary" not in key)
-        times[name] |= {
-            "GMac": counter.get_total_flops() / 2e9,
-            "parameters": sum(used),
-            "odd_sizes": takes(network, (97, 131)),
-        }
-    return times
+    runs = {name: partial(network, images) for name, network in candidates.items()}
+    times = time_in_turns(runs, rounds=5)
+    return {
+        name: times[name] | operations(network, images) | {"odd_sizes": takes(network, (97, 131))}
+        for name, network in candidates.items()
+    }
 
 
 def takes(network: nn.Module, size: tuple[int, int]) -> bool:
