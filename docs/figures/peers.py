@@ -21,9 +21,9 @@ COMPONENTS = {  # page, place in the results: what, our key there, beside what, 
         ("FDA, 4x3x512x1024, beta 0.05", "FDA 0.05", "copying it, a bound", "(a + b).clone()"),
     ],
     ("evaluation", "confusion/regions, int64"): [
-        ("confusion matrix, 4x512x1024", "uda_seg", "torchmetrics", "torchmetrics"),
-        ("confusion matrix, 4x512x1024", "uda_seg", "its unchecked", "torchmetrics, unchecked"),
-        ("confusion matrix, 4x512x1024", "uda_seg", "smp, its counts", "smp, unchecked"),
+        ("confusion, 512x1024", "uda_seg", "torchmetrics", "torchmetrics"),
+        ("confusion, 512x1024", "uda_seg", "torchmetrics, unchecked", "torchmetrics, unchecked"),
+        ("confusion, 512x1024", "uda_seg", "smp, its counts", "smp, unchecked"),
     ],
     ("training-loss", "smp_training/results/loss alone"): [
         ("loss of coarse logits, 512x1024", "uda_seg", "smp's soft loss", "smp"),
