@@ -1,9 +1,11 @@
-"""Counting a confusion matrix: ours, torchmetrics' and the plain formulation.
+"""Counting a confusion matrix: ours, torchmetrics', smp's and the plain formulation.
 
     OMP_NUM_THREADS=2 python benchmarks/confusion.py
 
 A batch of 4x512x1024 pixels with 19 classes and some ignored ones, as smooth regions (what a
-network predicts) and as noise, in int64 and in uint8.
+network predicts) and as noise, in int64 and in uint8. segmentation_models_pytorch counts less, each
+class's hits and misses, which is what an IoU needs. The mIoUs are those of the regions without the
+pixels of one class, in the truth and in the predictions, by each package's own mean over classes.
 """
 
 from collections.abc import Callable
@@ -12,11 +14,12 @@ import torch
 import torch.nn.functional as F
 from rich.console import Console
 from rich.table import Table
+from segmentation_models_pytorch.metrics import get_stats, iou_score
 from torch import Tensor
-from torchmetrics.functional.classification import multiclass_confusion_matrix
+from torchmetrics.functional import classification
 
-from measuring import save, time_in_turns
-from uda_seg.metrics import confusion_matrix
+from measuring import DEVICE, save, time_in_turns
+from uda_seg.metrics import confusion_matrix, iou
 
 CLASSES, SIZE = 19, (512, 1024)
 
@@ -50,16 +53,25 @@ def torchmetrics(validate: bool) -> Callable[[Tensor, Tensor], Tensor]:
     """The function of torchmetrics, with its check of the values or without."""
 
     def count(predictions: Tensor, target: Tensor) -> Tensor:
-        return multiclass_confusion_matrix(
+        return classification.multiclass_confusion_matrix(
             predictions, target, CLASSES, ignore_index=255, validate_args=validate
         )
 
     return count
 
 
-CANDIDATES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+def smp(predictions: Tensor, target: Tensor) -> tuple[Tensor, ...]:
+    """Hits, false alarms, misses and the rest, ``(images, classes)`` each."""
+    stats: tuple[Tensor, ...] = get_stats(
+        predictions, target, mode="multiclass", ignore_index=255, num_classes=CLASSES
+    )
+    return stats
+
+
+CANDIDATES: dict[str, Callable[[Tensor, Tensor], Tensor | tuple[Tensor, ...]]] = {
     "torchmetrics": torchmetrics(validate=True),
     "torchmetrics, unchecked": torchmetrics(validate=False),
+    "smp, unchecked": smp,
     "plain, unchecked": plain,
     "uda_seg": lambda predictions, target: confusion_matrix(predictions, target, CLASSES),
 }
@@ -68,16 +80,13 @@ CANDIDATES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 def main() -> None:
     """Time the candidates on each input and save the figures."""
     torch.manual_seed(0)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     table = Table("input", *CANDIDATES, title="ms a batch, and times torchmetrics' speed")
-    results = {}
+    results: dict[str, dict] = {"mIoU without a class": of_an_absent_class(*regions())}
     for make in (regions, noise):
-        pixels = [ids.to(device) for ids in make()]
+        pixels = [ids.to(DEVICE) for ids in make()]
         for dtype in (torch.int64, torch.uint8):
             predictions, target = (ids.to(dtype) for ids in pixels)
-            expected = plain(predictions, target)
-            if not all(torch.equal(f(predictions, target), expected) for f in CANDIDATES.values()):
-                raise ArithmeticError("expected all candidates to count the same")
+            check_same(predictions, target)
             runs = {
                 name: lambda count=count: count(predictions, target)  # noqa: B023 (runs at once)
                 for name, count in CANDIDATES.items()
@@ -88,8 +97,36 @@ def main() -> None:
             slowest = times["torchmetrics"]["median_ms"]
             medians = [time["median_ms"] for time in times.values()]
             table.add_row(name, *(f"{ms:.1f} ({slowest / ms:.1f}x)" for ms in medians))
-    Console().print(table)
-    print(save("confusion", results, "torchmetrics"))
+    Console(width=140).print(table)
+    print(results["mIoU without a class"])
+    print(save("confusion", results, "torchmetrics", "segmentation_models_pytorch"))
+
+
+def check_same(predictions: Tensor, target: Tensor) -> None:
+    """All candidates count the same."""
+    matrix = plain(predictions, target)
+    hits = matrix.diag()
+    stats = torch.stack([hits, matrix.sum(0) - hits, matrix.sum(1) - hits])
+    for count in CANDIDATES.values():
+        counted = count(predictions, target)
+        if isinstance(counted, Tensor):
+            same = torch.equal(counted, matrix)
+        else:
+            same = torch.equal(torch.stack(counted[:3]).sum(1).to(DEVICE), stats)
+        if not same:
+            raise ArithmeticError("expected all candidates to count the same")
+
+
+def of_an_absent_class(predictions: Tensor, target: Tensor) -> dict[str, float]:
+    """The mIoU where the last class is in neither truth nor prediction."""
+    target[(target == CLASSES - 1) | (predictions == CLASSES - 1)] = 255
+    predictions[predictions == CLASSES - 1] = 0  # only under ignored pixels
+    jaccard = classification.multiclass_jaccard_index
+    return {
+        "uda_seg": iou(predictions, target, CLASSES).nanmean().item(),
+        "torchmetrics": jaccard(predictions, target, CLASSES, ignore_index=255).item(),
+        "smp": iou_score(*smp(predictions, target), reduction="macro").item(),
+    }
 
 
 if __name__ == "__main__":

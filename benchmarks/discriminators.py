@@ -17,13 +17,12 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from measuring import keep_freed_memory, save, time_in_turns
+from measuring import DEVICE, keep_freed_memory, save, time_in_turns
 from uda_seg.discriminators import DepthwiseFC, FullyConv
 from uda_seg.discriminators._depthwise import HalvingDepthwise
 
 SHAPES = [(1, 19, 512, 1024), (4, 19, 96, 192)]
 FORMATS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
-DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def main() -> None:
@@ -43,7 +42,7 @@ def main() -> None:
                 error = max(map(relative_error, ours, plain))
                 results[f"{'x'.join(map(str, shape))} {name}, {memory}"] = times | {"error": error}
     show(results)
-    print(save("discriminators-cuda" if DEVICE == "cuda" else "discriminators", results))
+    print(save("discriminators", results))
 
 
 def of_plain_layers(light: DepthwiseFC) -> DepthwiseFC:

@@ -16,37 +16,30 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from measuring import keep_freed_memory, peak_memory, save, time_in_turns
+from measuring import DEVICE, keep_freed_memory, peak_memory, save, time_in_turns
 from oracles import fda as oracle
-from uda_seg.transforms import _spectrum, fourier_domain_adaptation
+from uda_seg.transforms import fourier_domain_adaptation
 
 BETAS = (0.01, 0.05, 0.10)
 SHAPE = (4, 3, 512, 1024)
 OTHER_SHAPES = [(4, 3, 96, 192), (1, 3, 321, 499), (2, 3, 720, 1280), (1, 3, 1024, 2048)]
-CROSSOVER_SHAPES = [
-    (4, 3, 96, 192), (1, 3, 256, 512), (4, 3, 256, 512), (1, 3, 512, 1024), (4, 3, 512, 1024),
-    (2, 3, 720, 1280), (1, 3, 1024, 2048), (1, 3, 1052, 1914), (4, 3, 509, 1021),
-]  # fmt: skip
-CROSSOVER_BETAS = (0.01, 0.02, 0.03, 0.05, 0.07, 0.10, 0.15, 0.20)
 
 
 def main() -> None:
     """Measure all, print tables, write the JSON."""
     torch.manual_seed(0)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    source, target = torch.rand(2, *SHAPE, device=device).unbind()
+    source, target = torch.rand(2, *SHAPE, device=DEVICE).unbind()
     results = {
         "shape": SHAPE,
         "copy": against_a_copy(source, target),
-        "crossover": crossover(device),
         "formulas": against_other_formulas(source, target),
         "sizes": {
-            "x".join(map(str, shape)): at_each_beta(*torch.rand(2, *shape, device=device).unbind())
+            "x".join(map(str, shape)): at_each_beta(*torch.rand(2, *shape, device=DEVICE).unbind())
             for shape in OTHER_SHAPES
         },
     }
     show(results)
-    print(save("fda-cuda" if device == "cuda" else "fda", results, "numpy", "albumentations"))
+    print(save("fda", results, "numpy", "albumentations"))
 
 
 def against_a_copy(source: Tensor, target: Tensor) -> dict[str, dict[str, dict[str, float]]]:
@@ -85,31 +78,6 @@ def at_each_beta(source: Tensor, target: Tensor) -> dict[str, dict[str, float]]:
         times = time_in_turns(runs, rounds=8)
         results |= {f"{name} {beta}": figures for name, figures in times.items()}
     return results
-
-
-def crossover(device: str) -> dict[str, dict[str, dict[str, float]]]:
-    """Both of our ways at many sizes; the constant of the cost estimate comes from here."""
-    keep_freed_memory()
-    chosen, results = _spectrum._PRODUCTS_PER_LEVEL, {}
-    for shape in CROSSOVER_SHAPES:
-        source, target = torch.rand(2, *shape, device=device).unbind()
-        for beta in CROSSOVER_BETAS:
-            runs = {
-                way: partial(one_way, level, source, target, beta)
-                for way, level in (("products", float("inf")), ("ffts", -1.0))
-            }
-            times = time_in_turns(runs, rounds=5)
-            _spectrum._PRODUCTS_PER_LEVEL = chosen
-            b = int(min(shape[2:]) * beta)
-            times["chosen"] = "products" if _spectrum._matrix_products_pay(source, b) else "ffts"
-            results[f"{'x'.join(map(str, shape))} {beta}"] = times
-    return results
-
-
-def one_way(level: float, source: Tensor, target: Tensor, beta: float) -> Tensor:
-    """FDA by matrix products alone, or by FFTs alone."""
-    _spectrum._PRODUCTS_PER_LEVEL = level
-    return fourier_domain_adaptation(source, target, beta)
 
 
 def in_numpy(source: Tensor, target: Tensor, beta: float) -> Tensor:
@@ -193,14 +161,6 @@ def show(results: dict) -> None:
             ours, *others = (figures[f"{name} {beta}"]["median_ms"] for name in FORMULAS)
             ratios = (f"{other / ours:.1f}" for other in others)
             table.add_row(shape, str(beta), f"{ours:.1f}", *ratios)
-    console.print(table)
-    table = Table("shape", "beta", "products ms", "FFTs ms", "chosen", "of the best")
-    for name, times in results["crossover"].items():
-        products, ffts = (times[way]["median_ms"] for way in ("products", "ffts"))
-        lost = times[times["chosen"]]["median_ms"] / min(products, ffts)
-        table.add_row(
-            *name.split(), f"{products:.2f}", f"{ffts:.2f}", times["chosen"], f"{lost:.2f}"
-        )
     console.print(table)
 
 

@@ -11,17 +11,21 @@ from time import strftime
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 from torch.utils.benchmark import Timer
+from torch.utils.flop_counter import FlopCounterMode
 
 __all__ = [
-    "environment",
+    "DEVICE",
     "keep_freed_memory",
+    "operations",
     "peak_memory",
     "quartiles",
     "save",
     "time_in_turns",
 ]
 
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -47,13 +51,21 @@ def quartiles(values: list[float]) -> dict[str, float]:
     return {"median_ms": median, "low_ms": low, "high_ms": high}
 
 
+def operations(network: nn.Module, images: Tensor) -> dict[str, float]:
+    """Multiply-adds of one pass, and the parameters of inference: without auxiliary heads."""
+    with FlopCounterMode(display=False) as counter:
+        network(images)
+    used = (p.numel() for name, p in network.named_parameters() if "auxiliary" not in name)
+    return {"GMac": counter.get_total_flops() / 2e9, "parameters": sum(used)}
+
+
 def peak_memory(run: Callable[[], object]) -> float:
     """MiB that a call holds at its peak, above what was held before it, its result included.
 
     On a GPU torch's own count. On Linux the process's resident memory, so that numpy's and a
     library's scratch memory count too; measure times before, since it changes the allocator.
     """
-    if torch.cuda.is_available():
+    if DEVICE == "cuda":
         run()
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
@@ -86,18 +98,23 @@ def _resident(field: str) -> float:
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(field))
 
 
-def environment(*packages: str) -> dict[str, Any]:
-    """What a figure has to be quoted with; the versions of torch and of ``packages``."""
-    on_gpu = torch.cuda.is_available()
-    return {
+def save(name: str, results: Mapping[str, Any], *packages: str) -> Path:
+    """Write ``results/NAME.json``, on a GPU ``NAME-cuda.json``, with what a figure is quoted with.
+
+    That includes the versions of torch and of ``packages``.
+    """
+    environment = {
         "command": " ".join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
         "date": strftime("%Y-%m-%d"),
-        "device": torch.cuda.get_device_name() if on_gpu else _processor(),
+        "device": torch.cuda.get_device_name() if DEVICE == "cuda" else _processor(),
         "threads": torch.get_num_threads(),
         "machine": platform.platform(),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in ("torch", *packages)},
     }
+    file = RESULTS / f"{name}{'-cuda' if DEVICE == 'cuda' else ''}.json"
+    file.write_text(json.dumps({"environment": environment, **results}, indent=2) + "\n")
+    return file
 
 
 def _processor() -> str:
@@ -105,12 +122,3 @@ def _processor() -> str:
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor()
-
-
-def save(name: str, results: Mapping[str, Any], *packages: str) -> Path:
-    """Write ``results/NAME.json`` with the environment."""
-    RESULTS.mkdir(exist_ok=True)
-    file = RESULTS / f"{name}.json"
-    report = {"environment": environment(*packages), **results}
-    file.write_text(json.dumps(report, indent=2) + "\n")
-    return file

@@ -23,11 +23,10 @@ from onnxruntime import InferenceSession, SessionOptions
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from export import Deployed, write_onnx
 from folding import fold_batch_norm
-from measuring import peak_memory, save, time_in_turns
+from measuring import DEVICE, operations, peak_memory, save, time_in_turns
 from uda_seg.models import BiSeNet
 
 Runs = dict[str, Callable[[], object]]
@@ -50,40 +49,37 @@ class Config:
     rounds: int = 5
 
 
+@torch.no_grad()
 def main(config: Config) -> None:
     """Measure every backbone at every size, print the table, write the JSON."""
     torch.manual_seed(0)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    results: dict[str, dict[str, Any]] = {}
+    cases = {}
     for backbone in config.backbones:
-        network = BiSeNet(19, backbone, pretrained_backbone=False).eval().to(device)
+        network = BiSeNet(19, backbone, pretrained_backbone=False).eval().to(DEVICE)
         for size in config.sizes:
-            results[f"{backbone} {size[0]}x{size[1]}"] = measure(network, size, config.rounds)
-            show(results)
-    print(save(f"realtime-{device}", {"results": results}, "timm", "onnxruntime"))
+            images = torch.rand(1, 3, *size, device=DEVICE)
+            cases[f"{backbone} {size[0]}x{size[1]}"] = (network, images)
+    results = {name: measure(*case, config.rounds) for name, case in cases.items()}
+    for name, case in cases.items():  # after all times, since it changes the allocator
+        results[name]["peak_MiB"] = peak_memory(partial(*case))
+    show(results)
+    print(save("realtime", {"results": results}, "timm", "onnxruntime"))
 
 
-@torch.no_grad()
-def measure(network: BiSeNet, size: tuple[int, int], rounds: int) -> dict[str, Any]:
-    """Operations, parameters, times and memory of one network at one size."""
+def measure(network: BiSeNet, images: Tensor, rounds: int) -> dict[str, Any]:
+    """Operations, parameters and times of one network at one size."""
     torch.compiler.reset()
-    images = torch.rand(1, 3, *size, device=next(network.parameters()).device)
-    with FlopCounterMode(display=False) as counter:
-        network(images)
-    used = (p.numel() for name, p in network.named_parameters() if "auxiliary" not in name)
     channels_last = torch.channels_last
     with TemporaryDirectory() as folder:
         runs = ways(network, images, Path(folder))
         return {
-            "GMac": counter.get_total_flops() / 2e9,
-            "parameters": sum(used),
+            **operations(network, images),
             "times": time_in_turns(runs, rounds=rounds),
             "parts_ms": parts(network, images),
             "parts_ms_channels_last": parts(
                 copy.deepcopy(network).to(memory_format=channels_last),
                 images.contiguous(memory_format=channels_last),
             ),
-            "peak_MiB": peak_memory(runs["eager"]),
         }
 
 

@@ -12,9 +12,7 @@ import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-NOT_BENCHMARKS = {"measuring", "run_all"}
-ARGUMENTS = {"data_loading": ["reading", "waiting"]}  # one run each
-NAMES = sorted({path.stem for path in FOLDER.glob("*.py")} - NOT_BENCHMARKS)
+NAMES = sorted({path.stem for path in FOLDER.glob("*.py")} - {"measuring", "run_all"})
 
 
 def main(names: list[str]) -> None:
@@ -26,11 +24,9 @@ def main(names: list[str]) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*folders, *filter(None, [given])])}
     failed = []
     for name in names or NAMES:
-        for argument in ARGUMENTS.get(name, [""]):
-            command = [sys.executable, f"{FOLDER / name}.py", *filter(None, [argument])]
-            print(f"{name} {argument}".rstrip(), flush=True)
-            if subprocess.run(command, env=environment).returncode:
-                failed.append(f"{name} {argument}".rstrip())
+        print(name, flush=True)
+        if subprocess.run([sys.executable, f"{FOLDER / name}.py"], env=environment).returncode:
+            failed.append(name)
     if failed:
         sys.exit(f"failed: {', '.join(failed)}")
 

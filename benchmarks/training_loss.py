@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from measuring import peak_memory, save, time_in_turns
+from measuring import DEVICE, peak_memory, save, time_in_turns
 from uda_seg.losses import ohem_cross_entropy, upsampled_cross_entropy
 from uda_seg.models import BiSeNet
 
@@ -32,9 +32,8 @@ Runs = dict[str, Callable[[], Tensor]]
 def main() -> None:
     """Measure all, print a table, write the JSON."""
     torch.manual_seed(0)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     runs = {
-        f"{part} {height}x{width}": make((height, width), device)
+        f"{part} {height}x{width}": make((height, width))
         for part, make in [
             ("losses alone,", losses_alone),
             *((f"step, {backbone},", partial(steps, backbone)) for backbone in BACKBONES),
@@ -47,12 +46,12 @@ def main() -> None:
             results[name][candidate]["loss"] = run().item()
             results[name][candidate]["peak_MiB"] = peak_memory(run)
     show(results)
-    print(save("training_loss-cuda" if device == "cuda" else "training_loss", results, "timm"))
+    print(save("training_loss", results, "timm"))
 
 
-def losses_alone(size: tuple[int, int], device: str) -> Runs:
+def losses_alone(size: tuple[int, int]) -> Runs:
     """Forward and backward of the losses of three coarse outputs."""
-    labels = some_labels(size, device)
+    labels = some_labels(1, size)
     outputs = [mostly_right_logits(labels, stride).requires_grad_() for stride in (8, 8, 16)]
 
     def run(loss: Loss, plain: bool) -> Tensor:
@@ -66,11 +65,11 @@ def losses_alone(size: tuple[int, int], device: str) -> Runs:
     return both_ways(run)
 
 
-def steps(backbone: str, size: tuple[int, int], device: str) -> Runs:
+def steps(backbone: str, size: tuple[int, int]) -> Runs:
     """Forward, losses and backward of the whole network."""
-    network = BiSeNet(CLASSES, backbone, pretrained_backbone=False).to(device)
+    network = BiSeNet(CLASSES, backbone, pretrained_backbone=False).to(DEVICE)
     network.to(memory_format=torch.channels_last)
-    images, labels = torch.rand(1, 3, *size, device=device), some_labels(size, device)
+    images, labels = torch.rand(1, 3, *size, device=DEVICE), some_labels(1, size)
     images = images.contiguous(memory_format=torch.channels_last)
 
     def run(loss: Loss, plain: bool) -> Tensor:
@@ -99,20 +98,20 @@ def up_sampled(logits: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
 
 
-def some_labels(size: tuple[int, int], device: str) -> Tensor:
+def some_labels(batch_size: int, size: tuple[int, int]) -> Tensor:
     """Patches of 16x16 pixels, a tenth of them ignored."""
-    patches = torch.randint(CLASSES, (1, 1, size[0] // 16, size[1] // 16), device=device)
-    patches[torch.rand(patches.shape, device=device) < 0.1] = 255
+    patches = torch.randint(CLASSES, (batch_size, 1, size[0] // 16, size[1] // 16), device=DEVICE)
+    patches[torch.rand(patches.shape, device=DEVICE) < 0.1] = 255
     return F.interpolate(patches.float(), size=size)[:, 0].long()
 
 
 def mostly_right_logits(labels: Tensor, stride: int) -> Tensor:
     """Sure of the label in nine pixels of ten, and of any class in the tenth."""
     classes = labels[:, ::stride, ::stride].clamp(max=CLASSES - 1)
-    wrong = torch.rand(classes.shape, device=labels.device) < 0.1
+    wrong = torch.rand(classes.shape, device=DEVICE) < 0.1
     classes = torch.where(wrong, torch.randint_like(classes, CLASSES), classes)
     return 8 * F.one_hot(classes, CLASSES).movedim(3, 1) + torch.randn(
-        1, CLASSES, *classes.shape[1:], device=labels.device
+        1, CLASSES, *classes.shape[1:], device=DEVICE
     )
 
 

@@ -19,7 +19,7 @@ __all__ = ["Spectrum", "add_spectrum", "low_frequencies"]
 Spectrum = tuple[Tensor, Tensor]
 
 # Up to this many multiply-adds a pixel for each level of a row's FFT, matrix products are quicker.
-# benchmarks/fda.py measures both ways over a grid; docs/fda.md has its table.
+# benchmarks/fda_crossover.py measures both ways over a grid; docs/fda.md has its table.
 _PRODUCTS_PER_LEVEL = 6
 
 # FFTs of so many bytes of images stay in a processor's cache, and take half the time.

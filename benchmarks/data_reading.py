@@ -1,69 +1,47 @@
-"""What a training sample costs to read, and whether a training step waits for it.
+"""What a training sample costs to read.
 
-    PYTHONPATH=examples python benchmarks/data_loading.py reading
-    PYTHONPATH=examples python benchmarks/data_loading.py waiting
+    PYTHONPATH=examples python benchmarks/data_reading.py
 
-``reading``: pairs in GTA5's format and size, 1914x1052, become samples of 512x1024, decoded by
-Pillow (the reader), torchvision or kornia's Rust reader and resized by Pillow, or read from a
-prepared copy. One core, all files in the page cache.
-
-``waiting``: a profile of training steps, source only and so the cheapest there are, on batches held
-in memory, or that one worker reads from the copy or from full-size files: how long does a step wait
-for its batch, and how much does the worker slow it down where both share the cores?
-
-The frames are toy-city scenes with one grey level of Gaussian noise in the place of texture.
+Pairs in GTA5's format and size, 1914x1052, become samples of 512x1024, decoded by Pillow (the
+reader), torchvision or kornia's Rust reader and resized by Pillow, or read from a prepared copy.
+One core, all files in the page cache. The frames are toy-city scenes with one grey level of
+Gaussian noise in the place of texture.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from statistics import median
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-import tyro
 from kornia_rs.io import read_image_png_u8
 from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
-from torch.profiler import profile, record_function
-from torch.utils.data import DataLoader, default_collate
 from torchvision.io import decode_image, read_file
 
 import prepare_data
 from measuring import save, time_in_turns
-from sampling import PositionSampler
 from toy_city import PALETTE, render_scene
 from uda_seg.datasets import GTA5, Sample, SegmentationFolder
-from uda_seg.models import BiSeNet
-
-Results = dict[str, dict[str, Any]]
 
 FRAMES = 4
 FULL, SIZE = (1052, 1914), (512, 1024)
 READER = "full size, the reader"
-TRAININGS = {  # size, backbone, batch size, steps
-    "toy city's": ((96, 192), "lcnet_050", 4, 20),
-    "512x1024": (SIZE, "resnet18", 1, 4),
-}
 
 
-def main(part: Literal["reading", "waiting"], /) -> None:
-    """Measure one part, print its table, write its JSON."""
+def main() -> None:
+    """Measure all, print a table, write the JSON."""
     with TemporaryDirectory() as folder:
         root = Path(folder, "GTA5")
         write_frames(root)
-        results = reading(root) if part == "reading" else waiting(root)
-    table = Table(part, *next(iter(results.values())))
-    for name, row in results.items():
-        table.add_row(name, *(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()))
-    Console(width=140).print(table)
-    packages = ("pillow", "torchvision", "kornia_rs", "timm")
-    print(save(f"data_{part}", {"frames": FRAMES, "results": results}, *packages))
+        results = reading(root)
+    show(results)
+    packages = ("pillow", "torchvision", "kornia_rs")
+    print(save("data_reading", {"frames": FRAMES, "results": results}, *packages))
 
 
 def write_frames(root: Path) -> None:
@@ -80,7 +58,7 @@ def write_frames(root: Path) -> None:
         label.save(root / "labels" / f"{index:05d}.png")
 
 
-def reading(root: Path) -> Results:
+def reading(root: Path) -> dict[str, dict[str, Any]]:
     """Milliseconds a sample on one core, samples a second, and how they differ."""
     torch.set_num_threads(1)
     full = GTA5(root, size=SIZE)
@@ -168,58 +146,13 @@ def kilobytes(data: SegmentationFolder) -> float:
     return sum(float(path.stat().st_size) for path in files) / FRAMES / 1e3
 
 
-def waiting(root: Path) -> Results:
-    """Milliseconds of a step and of the wait for its batch, against batches held in memory."""
-    results: Results = {}
-    for name, (size, backbone, batch_size, steps) in TRAININGS.items():
-        full, copy = GTA5(root, size=size), prepared(root, size)
-        held = default_collate([copy[index % FRAMES] for index in range(batch_size)])
-        sources: dict[str, Iterable[Sample]] = {
-            "in memory": [held] * (steps + 1),
-            "prepared copy": loader(copy, batch_size, steps + 1),
-            "full size": loader(full, batch_size, steps + 1),
-        }
-        for source, batches in sources.items():
-            figures = profiled_steps(iter(batches), backbone, steps)
-            results[f"{name}, {source}"] = {"batch_size": batch_size, "steps": steps, **figures}
-    return results
-
-
-def loader(data: SegmentationFolder, batch_size: int, batches: int) -> DataLoader[Sample]:
-    """Batches from one worker."""
-    sampler = PositionSampler(len(data), stop=batches * batch_size)
-    return DataLoader(data, batch_size, sampler=sampler, num_workers=1)
-
-
-def profiled_steps(batches: Iterator[Sample], backbone: str, steps: int) -> dict[str, float]:
-    """Profile the steps after the first one, in which everything starts; medians."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    network = BiSeNet(19, backbone, pretrained_backbone=False).to(device).train()
-    network.to(memory_format=torch.channels_last)
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
-
-    def step(batch: Sample) -> float:
-        optimizer.zero_grad()
-        logits, _ = network(batch.image.to(device) / 255)
-        loss = F.cross_entropy(logits, batch.label.to(device), ignore_index=255)
-        loss.backward()
-        optimizer.step()
-        return loss.item()  # waits for a GPU
-
-    step(next(batches))
-    with profile() as profiler:
-        for _ in range(steps):
-            with record_function("wait"):
-                batch = next(batches)
-            with record_function("step"):
-                step(batch)
-    spans: dict[str, list[float]] = {"wait": [], "step": []}
-    for event in profiler.events() or ():
-        if event.name in spans:
-            spans[event.name].append(event.cpu_time_total / 1e3)
-    wait_ms, step_ms = median(spans["wait"]), median(spans["step"])
-    return {"wait_ms": wait_ms, "step_ms": step_ms, "both_ms": wait_ms + step_ms}
+def show(results: dict[str, dict[str, Any]]) -> None:
+    """Every figure as it is."""
+    table = Table("what is read", *next(iter(results.values())))
+    for name, row in results.items():
+        table.add_row(name, *(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()))
+    Console(width=140).print(table)
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    main()

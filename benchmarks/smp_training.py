@@ -1,0 +1,107 @@
+"""Training beside segmentation_models_pytorch: a loss alone, and a step of each network.
+
+    python benchmarks/smp_training.py
+
+The loss takes one map of coarse logits to full-size labels, forward and backward: ours in bands,
+torch's and theirs over up-sampled logits. Theirs is ``SoftCrossEntropyLoss`` without smoothing,
+whose mean counts ignored pixels as right ones, so its value is smaller by the share of those.
+
+A step is forward, loss and backward. BiSeNet is trained as in the examples, by three coarse outputs
+in bands; the others as they are, by one output at the labels' size under torch's cross entropy, a
+quicker loss than theirs.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from rich.console import Console
+from rich.table import Table
+from segmentation_models_pytorch.losses import SoftCrossEntropyLoss
+from torch import Tensor, nn
+
+from measuring import peak_memory, save, time_in_turns
+from smp_inference import BACKBONES, networks, some_images
+from training_loss import mostly_right_logits, some_labels, up_sampled
+from uda_seg.losses import upsampled_cross_entropy
+
+LOSS_SIZE = (512, 1024)
+BATCH_SIZE, SIZE = 2, (192, 384)
+Runs = dict[str, Callable[[], Tensor]]
+
+
+def main() -> None:
+    """Measure all, print a table, write the JSON."""
+    torch.manual_seed(0)
+    runs = {"loss alone": losses()} | {f"step, {name}": steps(name) for name in BACKBONES}
+    results = {what: time_in_turns(candidates, rounds=5) for what, candidates in runs.items()}
+    for what, candidates in runs.items():
+        for name, run in candidates.items():
+            results[what][name] |= {"loss": run().item(), "peak_MiB": peak_memory(run)}
+    show(results)
+    settings = {"loss_size": LOSS_SIZE, "batch_size": BATCH_SIZE, "size": SIZE}
+    packages = ("timm", "segmentation_models_pytorch")
+    print(save("smp_training", settings | {"results": results}, *packages))
+
+
+def losses() -> Runs:
+    """Of logits of stride 8."""
+    labels = some_labels(1, LOSS_SIZE)
+    logits = mostly_right_logits(labels, 8).requires_grad_()
+    soft = SoftCrossEntropyLoss(smooth_factor=0.0, ignore_index=255)
+
+    def run(loss: Callable[[Tensor, Tensor], Tensor], coarse: bool = False) -> Tensor:
+        value = loss(logits if coarse else up_sampled(logits, LOSS_SIZE), labels)
+        value.backward()
+        logits.grad = None
+        return value.detach()
+
+    return {
+        "uda_seg": partial(run, upsampled_cross_entropy, coarse=True),
+        "torch": partial(run, partial(F.cross_entropy, ignore_index=255)),
+        "smp": partial(run, soft),
+    }
+
+
+def steps(backbone: str) -> Runs:
+    """Of every network on the same batch."""
+    images, labels = some_images(BATCH_SIZE, SIZE), some_labels(BATCH_SIZE, SIZE)
+
+    def run(network: nn.Module, ours: bool) -> Tensor:
+        if ours:
+            logits, auxiliary = network(images, size="native")
+            maps = (logits, *auxiliary)
+            loss = torch.stack([upsampled_cross_entropy(each, labels) for each in maps]).sum()
+        else:
+            loss = F.cross_entropy(network(images), labels, ignore_index=255)
+        loss.backward()
+        network.zero_grad()
+        return loss.detach()
+
+    return {
+        name: partial(run, network.train(), ours=name == "BiSeNet")
+        for name, network in networks(backbone).items()
+    }
+
+
+def show(results: dict[str, dict[str, dict[str, float]]]) -> None:
+    """Print what docs/benchmarks.md quotes; the first candidate is ours."""
+    table = Table("what", "of", "ms", "of ours", "peak MiB", "of ours", "value")
+    for what, candidates in results.items():
+        ours = next(iter(candidates.values()))
+        for name, figures in candidates.items():
+            table.add_row(
+                what,
+                name,
+                f"{figures['median_ms']:.1f}",
+                f"{figures['median_ms'] / ours['median_ms']:.2f}",
+                f"{figures['peak_MiB']:.0f}",
+                f"{figures['peak_MiB'] / ours['peak_MiB']:.2f}",
+                f"{figures['loss']:.5f}",
+            )
+    Console(width=100).print(table)
+
+
+if __name__ == "__main__":
+    main()
