@@ -9,5 +9,6 @@ version = release = __version__
 
 extensions = ["myst_parser"]
 myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
 exclude_patterns = ["_build"]
 html_theme = "furo"

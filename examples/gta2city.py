@@ -21,7 +21,7 @@ each), in bfloat16, with batch norm over all of them:
 
     torchrun --nproc-per-node gpu examples/gta2city.py --precision bf16-mixed --sync-batch-norm ...
 
-docs/training.md has the details.
+docs/training.md and docs/several-gpus.md have the details.
 """
 
 from dataclasses import dataclass

@@ -358,6 +358,10 @@ class TestErrors:
             tiny()(torch.rand(shape))
         assert str(shape) in str(error.value)
 
+    def test_images_of_bytes_are_refused(self):
+        with pytest.raises(TypeError, match=r"floating-point images, got torch\.uint8.*by 255"):
+            tiny()(torch.zeros(1, 3, 64, 64, dtype=torch.uint8))
+
     @pytest.mark.parametrize("size", [(31, 64), (64, 31)])
     def test_images_that_are_too_small_are_refused(self, size):
         with pytest.raises(ValueError, match="at least 32x32") as error:

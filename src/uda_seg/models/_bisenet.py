@@ -132,6 +132,7 @@ class BiSeNet(nn.Module, PyTorchModelHubMixin, library_name="uda-seg"):
             The logits and, while training, the auxiliary logits, all ``(B, K, *size)``.
 
         Raises:
+            TypeError: if the images are not of a floating-point type.
             ValueError: if the images have another number of channels or are too small, ``size``
                 is an unknown word, or the backbone takes a single size and the images have
                 another.
@@ -220,6 +221,11 @@ class BiSeNet(nn.Module, PyTorchModelHubMixin, library_name="uda-seg"):
             raise ValueError(
                 f"expected images of shape (B, {self.in_channels}, H, W), got "
                 f"{tuple(images.shape)}; BiSeNet(..., in_channels=C) takes other channel counts"
+            )
+        if not images.is_floating_point():
+            raise TypeError(
+                f"expected floating-point images, got {images.dtype}; divide uint8 images by 255 "
+                "and normalise them by network.normalization"
             )
         if min(images.shape[-2:]) < 32:
             raise ValueError(
