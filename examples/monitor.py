@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from math import exp, inf, isfinite, log
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,6 +24,7 @@ _TITLES = {
     "segmenter": "segmenter gradient",
     "D": "discriminator gradient",
 }
+_REMEMBERED = "step", "states", "_means", "_first_levels", "_best_accuracy", "_last_seen"
 _MOST_ROWS = 64  # of the target predictions; the mean over all pixels would slow every step down
 
 
@@ -128,6 +130,15 @@ class CollapseMonitor:
         # One copy from the device for all.
         values = torch.stack([figure.detach().float() for figure in known.values()]).tolist()
         return self._take_in(dict(zip(known, values, strict=True)))
+
+    def state_dict(self) -> dict[str, Any]:
+        """What :meth:`load_state_dict` takes."""
+        return {name: getattr(self, name) for name in _REMEMBERED}
+
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> None:
+        """Go back to that state."""
+        for name in _REMEMBERED:
+            setattr(self, name, state_dict[name])
 
     def _take_in(self, values: dict[str, float]) -> list[str]:
         norms = {name: values[name] for name in ("segmenter", "D") if name in values}

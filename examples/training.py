@@ -1,7 +1,7 @@
 """One row of a table, from its settings to a trained and scored network."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -70,7 +70,7 @@ def train(
 ) -> tuple[BiSeNet, float, list[Evaluation]]:
     """Train the network of one row, or go on with it.
 
-    The warm-up is the same in all rows of one augmentation.
+    The warm-up is the same in all rows that see the same labelled images, augmented alike.
 
     Returns:
         The network, the seconds that took, and the evaluations on the way.
@@ -79,19 +79,10 @@ def train(
     normalize = normalization(cast.network)
     monitor, history = CollapseMonitor(objective=recipe.objective), History()
     torch.manual_seed(config.seed * fabric.world_size + fabric.global_rank)
-    checkpoint = _checkpoint(fabric, config, name, recipe, cast, history)
+    checkpoint = _checkpoint(fabric, config, name, recipe, cast, history, monitor)
     checkpoint.load()
     begin, started = checkpoint.step, time.perf_counter() - checkpoint.seconds
-    numbers = range(begin * config.accumulate, config.steps * config.accumulate)
-    batches = batch_pairs(
-        fabric,
-        streets,
-        config.batch_size,
-        numbers,
-        seed=config.seed,
-        workers=config.workers,
-        rare_classes=_counts(fabric, config, streets) if recipe.rare_classes else None,
-    )
+    batches = _batches(fabric, config, recipe, streets, begin)
     seen: dict[str, Tensor] = {}  # by the monitor
     lesson: Callable[..., dict[str, Tensor]] = partial(
         learn,
@@ -134,7 +125,13 @@ def train(
 
 
 def _checkpoint(
-    fabric: Fabric, config: Config, name: str, recipe: Recipe, cast: Cast, history: History
+    fabric: Fabric,
+    config: Config,
+    name: str,
+    recipe: Recipe,
+    cast: Cast,
+    history: History,
+    monitor: CollapseMonitor,
 ) -> Checkpoint:
     file = config.output / "checkpoints" / f"{name.replace(' ', '-')}.pt"
     parts: dict[str, Stateful] = {
@@ -142,6 +139,7 @@ def _checkpoint(
         "discriminator": cast.discriminator,
         "precision": fabric.strategy.precision,  # float16's scale
         "history": history,
+        "monitor": monitor,
     }
     if cast.teacher is not None:
         parts["teacher"] = cast.teacher
@@ -149,11 +147,27 @@ def _checkpoint(
     return Checkpoint(fabric, file, settings_of(config, training, fabric.world_size), parts)
 
 
-def _counts(fabric: Fabric, config: Config, streets: Streets) -> Tensor:
-    """The pixels of each class in each labelled image, counted by the first process."""
-    labels = map(streets.labelled.read_label, range(len(streets.labelled)))
-    with fabric.rank_zero_first():
-        return class_counts(labels, cache=config.output / "class_counts.json")
+def _batches(
+    fabric: Fabric, config: Config, recipe: Recipe, streets: Streets, begin: int
+) -> Iterator[tuple[Sample, Sample]]:
+    """All pairs of batches from a step on."""
+    counts = None
+    if recipe.rare_classes:
+        height, width = config.size
+        cache = config.output / f"class_counts-{recipe.labels}-{height}x{width}.json"
+        labels = map(streets.labelled.read_label, range(len(streets.labelled)))
+        with fabric.rank_zero_first():  # the others read what it has counted
+            counts = class_counts(labels, cache=cache)
+    numbers = range(begin * config.accumulate, config.steps * config.accumulate)
+    return batch_pairs(
+        fabric,
+        streets,
+        config.batch_size,
+        numbers,
+        seed=config.seed,
+        workers=config.workers,
+        rare_classes=counts,
+    )
 
 
 def _due(done: int, every: int, steps: int) -> bool:

@@ -174,6 +174,22 @@ def test_the_figures_are_plain_means_within_the_first_window():
     )
 
 
+def test_a_monitor_goes_on_from_a_file_as_if_nothing_had_happened(tmp_path):
+    begun = [step()] * 30 + [step(**COIN)] * 20
+    rest = [step(**COIN)] * 30 + [step(segmenter_gradient=torch.tensor(1e3))] * 5
+    whole, before, after = (CollapseMonitor(window=WINDOW) for _ in range(3))
+    lines = [line for each in begun + rest for line in whole.update(**each)]
+    told_before = [line for each in begun for line in before.update(**each)]
+    torch.save(before.state_dict(), tmp_path / "monitor.pt")
+    after.load_state_dict(torch.load(tmp_path / "monitor.pt", weights_only=True))
+    told_after = [line for each in rest for line in after.update(**each)]
+    assert told_before + told_after == lines
+    assert [line.split(": ")[1] for line in told_before] == ["D is fooled"]
+    assert [line.split(": ")[1] for line in told_after] == ["segmenter explodes"]
+    assert after.figures() == whole.figures()
+    assert after.text() == whole.text()
+
+
 def test_the_means_forget_what_is_many_windows_ago():
     monitor = CollapseMonitor(window=WINDOW)
     told([step()] * 5 + [step(**SURE)] * 100, monitor)

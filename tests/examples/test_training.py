@@ -294,4 +294,5 @@ def test_counts_of_rare_classes_are_those_of_the_labelled_images_and_kept(config
     expected = [labelled[index].label.flatten().bincount(minlength=256)[:19] for index in range(6)]
     assert given[0] is None
     assert torch.equal(given[1], torch.stack(expected))
-    assert (config.output / "class_counts.json").is_file()
+    height, width = config.size
+    assert (config.output / f"class_counts-source-{height}x{width}.json").is_file()
