@@ -16,7 +16,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 import tyro
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
@@ -24,7 +23,6 @@ from PIL import Image
 from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import track
-from safetensors.torch import load_file
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
@@ -34,6 +32,7 @@ from data_sets import Name, detect, split_readers
 from evaluation import CLASS_NAMES, EVALUATED, predict_each
 from protocol import merging
 from report import load_matrices, write_report
+from street_network import load_network
 from uda_seg.datasets import SegmentationFolder
 from uda_seg.metrics import confusion_matrix
 from uda_seg.models import BiSeNet
@@ -121,26 +120,6 @@ def open_data(config: Config) -> tuple[Name, SegmentationFolder]:
         if not config.submission:
             raise
     return name, read(labels=False)
-
-
-def load_network(name: str, backbone: str | None) -> BiSeNet:
-    """A network of 19 classes out of a folder, the hub, or a file of weights."""
-    file = Path(name)
-    if not file.is_file():
-        if backbone is not None:
-            raise ValueError(f"expected --backbone for a file of weights only, {name} is none")
-        network: BiSeNet = BiSeNet.from_pretrained(name)
-    elif backbone is None:
-        raise ValueError(f"expected --backbone for the weights in {file}, which do not name it")
-    else:
-        safe = file.suffix == ".safetensors"
-        state = load_file(file) if safe else torch.load(file, "cpu", weights_only=True)
-        network = BiSeNet(len(CLASS_NAMES), backbone, pretrained_backbone=False)
-        network.load_state_dict(state)
-    classes = network.head.classify.out_channels
-    if classes != len(CLASS_NAMES):
-        raise ValueError(f"expected a network of {len(CLASS_NAMES)} classes, got {classes}")
-    return network
 
 
 @contextmanager

@@ -24,8 +24,9 @@ from rich.console import Console
 from rich.progress import Progress, TextColumn
 
 from atomic import atomic_path
-from evaluation import CLASS_NAMES, predict
+from evaluation import predict
 from overlay import Picture, overlay
+from street_network import load_network
 from uda_seg.models import BiSeNet
 
 T = TypeVar("T")
@@ -38,24 +39,22 @@ UNREADABLE = (OSError, SyntaxError, Image.DecompressionBombError)  # what Pillow
 class Config:
     """What to predict, and with what."""
 
-    network: tyro.conf.Positional[Path]
-    """Folder that save_pretrained wrote, of a network of the 19 classes of Cityscapes."""
+    network: tyro.conf.Positional[str]
+    """What save_pretrained wrote, a folder or a name on the hub; or a file of weights."""
     images: tyro.conf.Positional[Path]
     """A picture, a folder of pictures, or a video."""
     output: Path = Path("runs/predict")
     """Folder of the overlays."""
     size: tuple[int, int] | None = None
     """Height and width that the network sees; the images' own by default."""
+    backbone: str | None = None
+    """Of the network whose weights are in a file."""
     opacity: float = 0.6
     """Of the prediction over the image."""
     overwrite: bool = False
 
     def __post_init__(self) -> None:
         """Refuse now what would otherwise fail in the midst of the work."""
-        if not self.network.is_dir():
-            raise FileNotFoundError(
-                f"expected a folder that save_pretrained wrote, got {self.network}"
-            )
         if not 0 <= self.opacity <= 1:
             raise ValueError(f"expected an opacity in [0, 1], got {self.opacity}")
         if self.size is not None and min(self.size) < 32:
@@ -65,13 +64,7 @@ class Config:
 def main(config: Config) -> None:
     """Write all overlays; a picture that cannot be read is named and left out."""
     targets = find_targets(config)
-    network = BiSeNet.from_pretrained(config.network)
-    classes = network.head.classify.out_channels
-    if (network.in_channels, classes) != (3, len(CLASS_NAMES)):
-        raise ValueError(
-            f"expected a network of RGB images and the {len(CLASS_NAMES)} classes of Cityscapes, "
-            f"got one of {network.in_channels} channels and {classes} classes in {config.network}"
-        )
+    network = load_network(config.network, config.backbone)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network.to(device).to(memory_format=torch.channels_last)
     if is_video(config.images):

@@ -15,10 +15,9 @@ from cityscapesscripts.evaluation import (
     evalPixelLevelSemanticLabeling as official,  # noqa: N813 (a module, named by others)
 )
 from PIL import Image
-from safetensors.torch import save_file
 
 import evaluate
-from evaluate import Config, load_network, main
+from evaluate import Config, main
 from evaluation import predict
 from oracles.street_files import WRITERS, save, some_ids, some_image
 from uda_seg.datasets import GTA5, CamVid
@@ -179,25 +178,6 @@ def test_a_folder_of_ones_own_is_scored_by_its_ids(config, tmp_path):
     config = replace(config, root=tmp_path / "own", data_set="folder", split="all")
     main(replace(config, ids={0: 13, 1: 255}))
     assert matrices(config)["images/a"].sum(1).nonzero().tolist() == [[13]]
-
-
-def test_a_file_of_weights_is_as_good_as_a_folder(network, tmp_path):
-    state = BiSeNet.from_pretrained(network).state_dict()
-    save_file(state, tmp_path / "weights.safetensors")
-    torch.save(state, tmp_path / "weights.pt")
-    for file in ("weights.safetensors", "weights.pt"):
-        loaded = load_network(str(tmp_path / file), "test_resnet").state_dict()
-        assert equal(loaded, state)
-        with pytest.raises(ValueError, match="expected --backbone"):
-            load_network(str(tmp_path / file), None)
-    with pytest.raises(ValueError, match="a file of weights only"):
-        load_network(str(network), "test_resnet")
-
-
-def test_a_network_of_other_classes_is_refused(tmp_path):
-    BiSeNet(11, "test_resnet", pretrained_backbone=False).save_pretrained(tmp_path / "eleven")
-    with pytest.raises(ValueError, match="network of 19 classes, got 11"):
-        load_network(str(tmp_path / "eleven"), None)
 
 
 def test_only_an_evaluation_is_replaced_and_only_by_a_whole_one(config, root):

@@ -1,0 +1,44 @@
+"""A network of Cityscapes' classes, from wherever its weights are."""
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+from evaluation import CLASS_NAMES
+from uda_seg.models import BiSeNet
+
+__all__ = ["load_network"]
+
+
+def load_network(name: str, backbone: str | None = None) -> BiSeNet:
+    """Read a network of RGB images and 19 classes.
+
+    Args:
+        name: what ``save_pretrained`` wrote, a folder or a name on the hub; or a file of weights.
+        backbone: of the network whose weights are in a file.
+
+    Raises:
+        FileNotFoundError: if it is neither.
+        ValueError: if a file comes without a backbone or anything else with one, or the network
+            is another.
+    """
+    file = Path(name)
+    if not file.is_file():
+        if backbone is not None:
+            raise ValueError(f"expected --backbone for a file of weights only, {name} is none")
+        network: BiSeNet = BiSeNet.from_pretrained(name)
+    elif backbone is None:
+        raise ValueError(f"expected --backbone for the weights in {file}, which do not name it")
+    else:
+        safe = file.suffix == ".safetensors"
+        state = load_file(file) if safe else torch.load(file, "cpu", weights_only=True)
+        network = BiSeNet(len(CLASS_NAMES), backbone, pretrained_backbone=False)
+        network.load_state_dict(state)
+    classes = network.head.classify.out_channels
+    if (network.in_channels, classes) != (3, len(CLASS_NAMES)):
+        raise ValueError(
+            f"expected a network of RGB images and the {len(CLASS_NAMES)} classes of Cityscapes, "
+            f"got one of {network.in_channels} channels and {classes} classes in {name}"
+        )
+    return network

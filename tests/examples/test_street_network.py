@@ -1,0 +1,48 @@
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from street_network import load_network
+from uda_seg.models import BiSeNet
+
+
+@pytest.fixture
+def network(tmp_path):
+    network = BiSeNet(19, "test_resnet", pretrained_backbone=False)
+    network.save_pretrained(tmp_path / "network")
+    return network
+
+
+@pytest.mark.parametrize(
+    ("name", "backbone"),
+    [("network", None), ("weights.safetensors", "test_resnet"), ("weights.pt", "test_resnet")],
+)
+def test_a_file_of_weights_is_as_good_as_a_folder(network, tmp_path, name, backbone):
+    state = network.state_dict()
+    save_file(state, tmp_path / "weights.safetensors")
+    torch.save(state, tmp_path / "weights.pt")
+    loaded = load_network(str(tmp_path / name), backbone).state_dict()
+    assert list(loaded) == list(state)
+    assert all(torch.equal(loaded[each], state[each]) for each in state)
+
+
+def test_a_file_names_no_backbone_and_a_folder_does(network, tmp_path):
+    torch.save(network.state_dict(), tmp_path / "weights.pt")
+    with pytest.raises(ValueError, match=r"expected --backbone for the weights in .*weights\.pt"):
+        load_network(str(tmp_path / "weights.pt"))
+    with pytest.raises(ValueError, match="a file of weights only"):
+        load_network(str(tmp_path / "network"), "test_resnet")
+
+
+def test_what_is_not_there_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"save_pretrained wrote, .*, got .*missing"):
+        load_network(str(tmp_path / "missing"))
+
+
+@pytest.mark.parametrize(("classes", "channels"), [(5, 3), (19, 4)])
+def test_a_network_of_other_classes_or_images_is_refused(tmp_path, classes, channels):
+    network = BiSeNet(classes, "test_resnet", pretrained_backbone=False, in_channels=channels)
+    network.save_pretrained(tmp_path / "other")
+    found = f"got one of {channels} channels and {classes} classes in .*other"
+    with pytest.raises(ValueError, match=found):
+        load_network(str(tmp_path / "other"))
