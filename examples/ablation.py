@@ -22,7 +22,6 @@ from typing import Annotated
 
 import torch
 import tyro
-from lightning_fabric import Fabric
 from rich.console import Console
 from rich.markdown import Markdown
 from torch.utils.flop_counter import FlopCounterMode
@@ -33,12 +32,12 @@ from comparison import save_comparison
 from config import Config
 from environment import environment
 from evaluation import CLASS_NAMES, summary
+from experiment import weigh
 from hardware import open_fabric
-from recipes import ROWS, STUDY
+from recipes import ROWS, STUDY, training_of
 from rows import Row
 from streets import Streets, open_streets
 from study_tables import study_tables
-from supervision import class_weights
 from training import run
 
 Rows = Mapping[str, Row]
@@ -79,22 +78,10 @@ def main(ablation: Ablation) -> None:
         runs[seed] = {
             name: run(fabric, each, name, ROWS[name], streets[of], weights[of], trained_as=training)
             for name in ablation.rows
-            for of, training in [(ROWS[name].labels, training_of(name))]
+            for of, training in [(ROWS[name].labels, training_of(name, ROWS))]
         }
         if fabric.is_global_zero:
             report(config, runs, streets["source"])
-
-
-def training_of(name: str) -> str:
-    """The row that a row shares its training with, if it but re-estimates the statistics after."""
-    training = replace(ROWS[name], reestimated=False)
-    return next((other for other, recipe in ROWS.items() if recipe == training), name)
-
-
-def weigh(fabric: Fabric, streets: Streets) -> torch.Tensor:
-    """The weights of the labelled classes, estimated by the first process."""
-    first = fabric.is_global_zero
-    return fabric.broadcast(class_weights(streets.labelled) if first else torch.empty(0))
 
 
 def report(config: Config, runs: Mapping[int, Rows], streets: Streets) -> None:

@@ -48,6 +48,8 @@ class Config:
 def main(config: Config) -> None:
     """Write the bank, read it back, and show what it does to a source image."""
     source_root, target_root = config.source_root, config.target_root
+    if target_root is None and source_root is not None:
+        raise ValueError("expected --target-root, whose styles are taken, got --source-root alone")
     if target_root is None:
         source_root, target_root = write_toy_city(Path("data/toy-city"))
     target = Cityscapes(target_root, "train", labels=False, size=config.size)

@@ -57,14 +57,16 @@ class Checkpoint:
         """Go back to where the file stands, if there is one.
 
         Raises:
-            FileExistsError: if the file belongs to other settings.
+            FileExistsError: if the file belongs to other settings, another version of the scripts,
+                or a GPU instead of a CPU.
             OSError: if it cannot be read.
         """
         if not self.file.is_file():
             return
         try:
             content = torch.load(self.file, "cpu", weights_only=True)
-            settings = content["settings"]
+            settings, parts = content["settings"], content["parts"]
+            torch_state, cuda_state = content["random_states"][self.fabric.global_rank]
         except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, TypeError) as error:
             raise OSError(
                 f"expected {self.file} to be a checkpoint, got something else: {error}; remove it"
@@ -74,12 +76,18 @@ class Checkpoint:
                 f"expected {self.file} to be a checkpoint of the same settings, got one with "
                 f"{others}; choose another folder or remove it"
             )
+        device = self.fabric.device
+        if parts.keys() != self.parts.keys() or (cuda_state is None) == (device.type == "cuda"):
+            raise FileExistsError(
+                f"expected {self.file} to be a checkpoint of {[*self.parts]} on a {device.type}, "
+                f"got {[*parts]} on a {'cpu' if cuda_state is None else 'cuda'}; choose another "
+                "folder or remove it"
+            )
         for name, part in self.parts.items():
-            part.load_state_dict(content["parts"][name])
-        torch_state, cuda_state = content["random_states"][self.fabric.global_rank]
+            part.load_state_dict(parts[name])
         torch.set_rng_state(torch_state)
-        if self.fabric.device.type == "cuda":
-            torch.cuda.set_rng_state(cuda_state, self.fabric.device)
+        if cuda_state is not None:
+            torch.cuda.set_rng_state(cuda_state, device)
         self.step, self.seconds = content["step"], content["seconds"]
 
     def save(self, step: int, seconds: float) -> None:

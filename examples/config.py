@@ -29,7 +29,7 @@ class Config:
     batch_size: int = 4
     steps: int = 300
     warmup_steps: int = 100
-    """How many of the steps are source only in every row."""
+    """How many of the steps learn from labels alone in every row."""
     learning_rate: float = 4e-3
     discriminator_learning_rate: float = 1e-3
     adversarial_weight: float = 0.05
@@ -59,5 +59,9 @@ class Config:
                 "expected a batch, batches to accumulate and steps to a checkpoint of at least 1 "
                 f"and a size of at least 32x32, got {counts} and {self.size}"
             )
+        if self.evaluate_every < 0:
+            raise ValueError(f"expected to evaluate every so many steps, got {self.evaluate_every}")
+        if self.backbone_weights is not None and self.pretrained:
+            raise ValueError("expected --pretrained or --backbone-weights, got both")
         if self.sync_batch_norm and not torch.cuda.is_available():
             raise ValueError("expected GPUs for sync_batch_norm, got none; do without it")

@@ -54,9 +54,10 @@ def detect(root: Path) -> Name:
     for name, marker in _MARKERS.items():
         if any(root.glob(marker)):
             return name
+    found = "found none" if root.is_dir() else "which is no folder"
     raise FileNotFoundError(
-        f"expected the layout of a known data set in {root}, found none; with one of "
-        f"{', '.join(get_args(Name))} as --data-set you see what it lacks"
+        f"expected the layout of a known data set in {root}, {found}; docs/data.md shows that of "
+        f"{', '.join(get_args(Name))}; examples/check_data.py --data-set NAME says what it lacks"
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 import torch
+from lightning_fabric import Fabric
 from rich.console import Console
 
 from atomic import atomic_path
@@ -13,13 +14,13 @@ from config import Config
 from environment import environment
 from evaluation import iou_table, summary
 from hardware import open_fabric
-from recipes import Recipe
+from recipes import Recipe, training_of
 from rows import Row
 from streets import Streets, open_streets
 from supervision import class_weights
 from training import run
 
-__all__ = ["run_experiment"]
+__all__ = ["run_experiment", "weigh"]
 
 
 def run_experiment(config: Config, recipes: Mapping[str, Recipe]) -> None:
@@ -30,14 +31,27 @@ def run_experiment(config: Config, recipes: Mapping[str, Recipe]) -> None:
     fabric = open_fabric(config.precision)
     with fabric.rank_zero_first():  # which draws the toy city
         streets = open_streets(config.source_root, config.target_root, config.size)
-    first = fabric.is_global_zero
-    weights = fabric.broadcast(class_weights(streets.labelled) if first else torch.empty(0))
+    weights = weigh(fabric, streets)
     rows = {
-        name: run(fabric, config, name, recipe, streets, weights)
+        name: run(
+            fabric,
+            config,
+            name,
+            recipe,
+            streets,
+            weights,
+            trained_as=training_of(name, recipes),
+        )
         for name, recipe in recipes.items()
     }
-    if first:
+    if fabric.is_global_zero:
         _show(config, streets, rows)
+
+
+def weigh(fabric: Fabric, streets: Streets) -> torch.Tensor:
+    """The weights of the labelled classes, estimated by the first process."""
+    first = fabric.is_global_zero
+    return fabric.broadcast(class_weights(streets.labelled) if first else torch.empty(0))
 
 
 def _show(config: Config, streets: Streets, rows: Mapping[str, Row]) -> None:

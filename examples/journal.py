@@ -45,5 +45,7 @@ def journal(fabric: Fabric, folder: Path, name: str, *, step: int, steps: int) -
             losses = [f"{key} {value:.3f}" for key, value in values.items() if "/" not in key]
             progress.update(task, completed=step, losses=" ".join([*losses, remark]))
 
-        yield write
-    logger.finalize("success")
+        try:
+            yield write
+        finally:  # a divergence, too, is to be seen
+            logger.finalize("success")

@@ -16,7 +16,7 @@ __all__ = ["CollapseMonitor", "gradient_norm"]
 _BOUNDARY = {"bce": 0.0, "least_squares": 0.5, "hinge": 0.0}
 _CHANCE = {"bce": log(2), "least_squares": 0.25, "hinge": 1.0}
 
-_NORMS = {"segmenter", "D"}
+_NORMS = "segmenter", "D"
 _TITLES = {
     "loss": "discriminator loss over chance",
     "entropy": "target entropy",
@@ -141,7 +141,7 @@ class CollapseMonitor:
             setattr(self, name, state_dict[name])
 
     def _take_in(self, values: dict[str, float]) -> list[str]:
-        norms = {name: values[name] for name in ("segmenter", "D") if name in values}
+        norms = {name: values[name] for name in _NORMS if name in values}
         states = [
             f"{name} explodes"
             for name, norm in norms.items()
@@ -195,7 +195,7 @@ class CollapseMonitor:
         }
         if "loss" in self._means:
             holds |= self._of_the_discriminator()
-        for name in _NORMS & self._means.keys():
+        for name in (each for each in _NORMS if each in self._means):
             level = self._first_levels.setdefault(name, mean(name))
             holds[f"{name} vanishes"] = mean(name) - level < log(self.FADED)
         return [state for state, held in holds.items() if held]

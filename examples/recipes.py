@@ -3,13 +3,14 @@
 All else, steps and learning rates among it, is the same in all rows.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from adaptation import Maps, Objective
 from teaching import SelfTraining
 
-__all__ = ["ROWS", "STUDY", "Recipe"]
+__all__ = ["ROWS", "STUDY", "Recipe", "training_of"]
 
 
 @dataclass(frozen=True)
@@ -113,3 +114,9 @@ _BEYOND: dict[str, Recipe] = {
 
 ROWS = STUDY | _BEYOND
 """All of them."""
+
+
+def training_of(name: str, recipes: Mapping[str, Recipe]) -> str:
+    """The row that a row shares its training with, if it but re-estimates the statistics after."""
+    training = replace(recipes[name], reestimated=False)
+    return next((other for other, recipe in recipes.items() if recipe == training), name)

@@ -103,7 +103,7 @@ def train(
             losses = [lesson(stage, cast, *pair, exchange=pair is pairs[-1]) for pair in pairs]
             values = mean_losses(fabric, losses)
             _require_finite(values, f"{name}, step {done - 1}", pairs, checkpoint)
-            warnings = _watch(monitor, seen, losses[-1], cast)
+            warnings = _watch(fabric, monitor, seen, losses[-1], cast)
             step_all(fabric, (cast.segmenter, cast.discriminator))
             if cast.teacher is not None and done >= config.warmup_steps:
                 cast.teacher.update_parameters(cast.network)
@@ -187,16 +187,22 @@ def _require_finite(
 
 
 def _watch(
-    monitor: CollapseMonitor, seen: Mapping[str, Tensor], losses: Mapping[str, Tensor], cast: Cast
+    fabric: Fabric,
+    monitor: CollapseMonitor,
+    seen: Mapping[str, Tensor],
+    losses: Mapping[str, Tensor],
+    cast: Cast,
 ) -> list[str]:
     """What the monitor has to say of a step, before its gradients are forgotten."""
     if not seen:
         return []
-    figures = {**seen, "segmenter_gradient": gradient_norm(cast.network.parameters())}
+    scaler = getattr(fabric.strategy.precision, "scaler", None)
+    scale = 1.0 if scaler is None else scaler.get_scale()  # float16's gradients are multiplied by
+    figures = {**seen, "segmenter_gradient": gradient_norm(cast.network.parameters()) / scale}
     if "discriminator" in losses:
         figures["discriminator_loss"] = losses["discriminator"]
         parameters = cast.discriminator.module.parameters()
-        figures["discriminator_gradient"] = gradient_norm(parameters)
+        figures["discriminator_gradient"] = gradient_norm(parameters) / scale
     return monitor.update(**figures)
 
 

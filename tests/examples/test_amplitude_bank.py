@@ -36,6 +36,11 @@ def test_the_bank_serves_in_place_of_the_targets_images(city, tmp_path):
     assert [file.name for file in config.output.iterdir()] == ["styles.safetensors"]
 
 
+def test_a_source_without_a_target_is_refused(city):
+    with pytest.raises(ValueError, match="expected --target-root"):
+        main(Config(source_root=city.source_root, size=SIZE, workers=0))
+
+
 def test_without_data_the_toy_city_is_drawn_and_its_styles_shown(city, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     asked = []

@@ -81,6 +81,25 @@ def test_other_settings_are_refused_with_the_difference(fabric, file):
     assert pickle.dumps(states(fresh)) == before
 
 
+def test_other_parts_are_refused_before_any_is_touched(fabric, file):
+    Checkpoint(fabric, file, SETTINGS, parts(fabric)).save(1, 0)
+    fresh = parts(fabric, seed=1)
+    before = pickle.dumps(states(fresh))
+    monitored = {**fresh, "monitor": fresh["ema"]}
+    with pytest.raises(FileExistsError, match=r"'monitor'\] on a cpu, got .*; choose another"):
+        Checkpoint(fabric, file, SETTINGS, monitored).load()
+    assert pickle.dumps(states(fresh)) == before
+
+
+def test_a_checkpoint_of_a_gpu_is_none_of_a_cpu(fabric, file):
+    Checkpoint(fabric, file, SETTINGS, parts(fabric)).save(1, 0)
+    content = torch.load(file, weights_only=True)
+    content["random_states"] = [(state, state) for state, _ in content["random_states"]]
+    torch.save(content, file)
+    with pytest.raises(FileExistsError, match=r"on a cpu, got .* on a cuda"):
+        Checkpoint(fabric, file, SETTINGS, parts(fabric)).load()
+
+
 @pytest.mark.parametrize("part", ["segmenter", "ema", "optimizer"])
 @pytest.mark.parametrize("value", [torch.nan, -torch.inf])
 def test_a_bad_value_leaves_the_last_good_file(fabric, file, part, value):

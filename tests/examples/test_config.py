@@ -1,5 +1,7 @@
 """What a configuration refuses, and what it is without roots."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -15,6 +17,8 @@ from config import Config
         ({"batch_size": 0}, r"got \(0, 1, 100\)"),
         ({"accumulate": 0}, r"got \(4, 0, 100\)"),
         ({"checkpoint_every": 0}, r"got \(4, 1, 0\)"),
+        ({"evaluate_every": -1}, "every so many steps, got -1"),
+        ({"pretrained": True, "backbone_weights": Path("w.pt")}, "weights, got both"),
         ({"size": (96, 31)}, r"32x32, got .*\(96, 31\)"),
     ],
     ids=str,

@@ -1,5 +1,7 @@
 """What TensorBoard shows of a run that was stopped and went on."""
 
+import pytest
+from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from hardware import open_fabric
@@ -10,6 +12,20 @@ def write(folder, values, *, step):
     with journal(open_fabric(), folder, "row", step=step, steps=6) as log:
         for value in values:
             log({"loss": value})
+
+
+def diverge(folder):
+    with journal(open_fabric(), folder, "row", step=0, steps=6) as log:
+        log({"loss": 1.0})
+        raise FloatingPointError("diverged")
+
+
+def test_what_led_to_a_failure_is_shown(tmp_path, monkeypatch):
+    finalized = []
+    monkeypatch.setattr(TensorBoardLogger, "finalize", lambda _, status: finalized.append(status))
+    with pytest.raises(FloatingPointError, match="diverged"):
+        diverge(tmp_path)
+    assert finalized
 
 
 def test_steps_that_are_done_again_are_shown_once(tmp_path, capsys):

@@ -4,7 +4,7 @@ from dataclasses import fields
 
 import pytest
 
-from recipes import ROWS, STUDY, Recipe
+from recipes import ROWS, STUDY, Recipe, training_of
 from teaching import SelfTraining
 
 
@@ -35,6 +35,14 @@ def test_before_adaptation_only_labels_and_augmentation_count(recipe):
             assert before.target_statistics == (recipe.self_training is not None)
         else:
             assert getattr(before, field.name) == field.default
+
+
+def test_rows_that_differ_in_what_comes_after_share_a_training():
+    assert training_of("re-estimated statistics", ROWS) == "no adaptation"
+    assert training_of("self-training, re-estimated", ROWS) == "self-training"
+    assert training_of("light D", ROWS) == "light D"
+    alone = {"re-estimated": Recipe(reestimated=True)}
+    assert training_of("re-estimated", alone) == "re-estimated"
 
 
 def test_the_rows_differ():

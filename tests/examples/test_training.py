@@ -12,6 +12,7 @@ import textwrap
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -296,3 +297,17 @@ def test_counts_of_rare_classes_are_those_of_the_labelled_images_and_kept(config
     assert torch.equal(given[1], torch.stack(expected))
     height, width = config.size
     assert (config.output / f"class_counts-source-{height}x{width}.json").is_file()
+
+
+def test_float16s_scale_is_no_part_of_the_gradients_that_are_watched():
+    scaler = SimpleNamespace(get_scale=lambda: 1024.0)
+    strategy = SimpleNamespace(precision=SimpleNamespace(scaler=scaler))
+    network, judge = torch.nn.Linear(3, 1), torch.nn.Linear(3, 1)
+    network.weight.grad, judge.weight.grad = torch.full((1, 3), 1024.0), torch.full((1, 3), 2048.0)
+    cast = SimpleNamespace(network=network, discriminator=SimpleNamespace(module=judge))
+    seen = []
+    monitor = SimpleNamespace(update=lambda **figures: seen.append(figures) or [])
+    watched, losses = {"on_source": torch.ones(1)}, {"discriminator": torch.ones(())}
+    training._watch(SimpleNamespace(strategy=strategy), monitor, watched, losses, cast)
+    norms = seen[0]["segmenter_gradient"], seen[0]["discriminator_gradient"]
+    torch.testing.assert_close(torch.stack(norms), torch.tensor([3**0.5, 2 * 3**0.5]))

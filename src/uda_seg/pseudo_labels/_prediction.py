@@ -15,7 +15,7 @@ def mean_prediction(logits: Iterable[Tensor], *, size: tuple[int, int] | None = 
     holds one network's output at a time.
 
     Reference: Yang and Soatto, *FDA: Fourier Domain Adaptation for Semantic Segmentation*,
-    CVPR 2020, section 3.3.
+    CVPR 2020.
 
     Args:
         logits: at least one tensor ``(B, K, H, W)``, all of one shape; best at low resolution.

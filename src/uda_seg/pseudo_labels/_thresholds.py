@@ -18,7 +18,7 @@ class ClassThresholds:
     the counts of several processes add up.
 
     Reference: Yang and Soatto, *FDA: Fourier Domain Adaptation for Semantic Segmentation*,
-    CVPR 2020, section 3.4; fraction and cap are those of the paper.
+    CVPR 2020; fraction and cap are those of the paper.
 
     Args:
         num_classes: K, at least 1.
