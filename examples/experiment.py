@@ -57,7 +57,12 @@ def weigh(fabric: Fabric, streets: Streets) -> torch.Tensor:
 def _show(config: Config, streets: Streets, rows: Mapping[str, Row]) -> None:
     """Write figures and picture, and print the table."""
     figures = {
-        name: {**summary(row.matrix), "training_seconds": row.seconds} for name, row in rows.items()
+        name: {
+            **summary(row.matrix),
+            "training_seconds": row.seconds,
+            "evaluations": [asdict(each) for each in row.evaluations],
+        }
+        for name, row in rows.items()
     }
     report = {"config": asdict(config), "environment": environment(), **figures}
     with atomic_path(config.output / "results.json") as file:

@@ -1,8 +1,10 @@
 """A network of Cityscapes' classes, from wherever its weights are."""
 
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from evaluation import CLASS_NAMES
@@ -20,8 +22,8 @@ def load_network(name: str, backbone: str | None = None) -> BiSeNet:
 
     Raises:
         FileNotFoundError: if it is neither.
-        ValueError: if a file comes without a backbone or anything else with one, or the network
-            is another.
+        ValueError: if a file comes without a backbone or anything else with one, holds something
+            else, or the network is another.
     """
     file = Path(name)
     if not file.is_file():
@@ -31,10 +33,17 @@ def load_network(name: str, backbone: str | None = None) -> BiSeNet:
     elif backbone is None:
         raise ValueError(f"expected --backbone for the weights in {file}, which do not name it")
     else:
-        safe = file.suffix == ".safetensors"
-        state = load_file(file) if safe else torch.load(file, "cpu", weights_only=True)
         network = BiSeNet(len(CLASS_NAMES), backbone, pretrained_backbone=False)
-        network.load_state_dict(state)
+        safe = file.suffix == ".safetensors"
+        try:
+            network.load_state_dict(
+                load_file(file) if safe else torch.load(file, "cpu", weights_only=True)
+            )
+        except (RuntimeError, TypeError, SafetensorError, UnpicklingError, EOFError) as error:
+            raise ValueError(
+                f"expected the weights of a BiSeNet of {len(CLASS_NAMES)} classes over {backbone} "
+                f"in {file}, got something else; is it of another --backbone?"
+            ) from error
     classes = network.head.classify.out_channels
     if (network.in_channels, classes) != (3, len(CLASS_NAMES)):
         raise ValueError(

@@ -34,6 +34,26 @@ def test_a_file_names_no_backbone_and_a_folder_does(network, tmp_path):
         load_network(str(tmp_path / "network"), "test_resnet")
 
 
+@pytest.mark.parametrize("content", ["another backbone", "a checkpoint", "a list", "no weights"])
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+def test_a_file_of_something_else_is_named(tmp_path, content, suffix):
+    file = tmp_path / f"weights{suffix}"
+    other = BiSeNet(19, "lcnet_050", pretrained_backbone=False).state_dict()
+    match content:
+        case "another backbone" if suffix == ".safetensors":
+            save_file(other, file)
+        case "another backbone":
+            torch.save(other, file)
+        case "a checkpoint":
+            torch.save({"step": 3, "parts": {"segmenter": other}}, file)
+        case "a list":
+            torch.save([1, 2], file)
+        case "no weights":
+            file.write_bytes(b"no weights")
+    with pytest.raises(ValueError, match=rf"over test_resnet in .*weights\{suffix}, got something"):
+        load_network(str(file), "test_resnet")
+
+
 def test_what_is_not_there_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"save_pretrained wrote, .*, got .*missing"):
         load_network(str(tmp_path / "missing"))
