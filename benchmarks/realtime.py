@@ -173,4 +173,4 @@ def show(results: dict[str, dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config))
+    tyro.cli(main, config=[tyro.conf.OmitArgPrefixes])

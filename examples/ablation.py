@@ -18,7 +18,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
 
 import torch
 import tyro
@@ -48,7 +47,7 @@ PICTURED = ("target only", "no adaptation", "light D", "light D + FDA 0.10")
 class Ablation:
     """What to compare; the settings are those of each row's training."""
 
-    training: Annotated[Config, tyro.conf.OmitArgPrefixes] = field(
+    training: Config = field(
         default_factory=lambda: Config(output=Path("runs/ablation"), evaluate_every=100)
     )
     seeds: tuple[int, ...] = (0,)
@@ -57,9 +56,11 @@ class Ablation:
     """Which of ``recipes.ROWS``; by default those of the study."""
 
     def __post_init__(self) -> None:
-        """Refuse a row that there is not."""
+        """Refuse a row that there is not, and nothing to do."""
         if unknown := set(self.rows) - set(ROWS):
             raise ValueError(f"expected rows out of {list(ROWS)}, got {sorted(unknown)}")
+        if not self.seeds or not self.rows:
+            raise ValueError(f"expected a seed and a row, got {self.seeds} and {self.rows}")
 
 
 def main(ablation: Ablation) -> None:
@@ -106,8 +107,7 @@ def report(config: Config, runs: Mapping[int, Rows], streets: Streets) -> None:
         file.write_text(text)
     rows = next(iter(runs.values()))
     networks = {name: rows[name].network for name in PICTURED if name in rows}
-    samples = [streets.held_out[index * len(streets.held_out) // 4] for index in range(4)]
-    save_comparison(config.output / "ablation.png", samples, networks, size=config.size)
+    save_comparison(config.output / "ablation.png", streets.held_out, networks, size=config.size)
     Console().print(Markdown(text))
 
 
@@ -121,4 +121,4 @@ def discriminator_costs(name: str, size: tuple[int, int]) -> tuple[int, int]:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Ablation))
+    tyro.cli(main, config=[tyro.conf.OmitArgPrefixes])

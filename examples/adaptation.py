@@ -21,6 +21,7 @@ from uda_seg.losses import Domain, adversarial, entropy, self_information
 from uda_seg.models import BiSeNetOutput
 
 __all__ = [
+    "BOUNDARY",
     "MAPS",
     "Losses",
     "Maps",
@@ -44,6 +45,8 @@ MAPS: dict[Maps, Callable[[Tensor], Tensor]] = {
     "softmax": partial(torch.softmax, dim=1),
     "self_information": self_information,
 }
+BOUNDARY: dict[Objective, float] = {"bce": 0.0, "least_squares": 0.5, "hinge": 0.0}
+"""Discriminator logits above it mean "target"."""
 
 
 def source_step(

@@ -89,4 +89,4 @@ def save_styles(path: Path, source: Tensor, styles: Tensor, beta: float) -> None
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config))
+    tyro.cli(main, config=[tyro.conf.OmitArgPrefixes])

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import torch
 from kornia.augmentation import (
     AugmentationSequential,
     ColorJitter,
@@ -11,15 +10,13 @@ from kornia.augmentation import (
     RandomGrayscale,
     RandomHorizontalFlip,
 )
-from kornia.enhance import Normalize
 from torch import Tensor
 
 from recipes import Recipe
 from uda_seg.datasets import IGNORE_INDEX, Sample
-from uda_seg.models import BiSeNet
 from uda_seg.transforms import fourier_domain_adaptation
 
-__all__ = ["augmentation", "normalization", "prepare"]
+__all__ = ["augmentation", "prepare"]
 
 
 def augmentation(recipe: Recipe) -> AugmentationSequential:
@@ -36,11 +33,6 @@ def augmentation(recipe: Recipe) -> AugmentationSequential:
         transforms.append(RandomGamma((0.7, 1.5), p=0.5))
         transforms.append(RandomGrayscale(p=0.2))
     return AugmentationSequential(*transforms, data_keys=["input", "mask"])
-
-
-def normalization(network: BiSeNet) -> Normalize:
-    """The last step before a network, for images in [0, 1]."""
-    return Normalize(*map(torch.tensor, network.normalization))
 
 
 def prepare(

@@ -159,4 +159,4 @@ def problems_table(problems: Sequence[Mapping[str, Any]]) -> Table:
 
 
 if __name__ == "__main__":
-    sys.exit(main(tyro.cli(Config)))
+    sys.exit(tyro.cli(main, config=[tyro.conf.OmitArgPrefixes]))

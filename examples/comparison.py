@@ -14,10 +14,11 @@ from torch import Tensor
 
 from atomic import atomic_path
 from evaluation import CLASS_NAMES, COLORS, predict, predict_logits
-from uda_seg.datasets import IGNORE_INDEX, Sample
+from uda_seg.datasets import IGNORE_INDEX, Sample, SegmentationFolder
 from uda_seg.models import BiSeNet
 
 __all__ = [
+    "Picture",
     "colorize",
     "entropy_map",
     "error_map",
@@ -27,6 +28,7 @@ __all__ = [
 ]
 
 Picture = NDArray[np.uint8]
+"""``(H, W, 3)`` RGB."""
 _PALETTE = np.zeros((256, 3), dtype=np.uint8)  # ignored pixels are black
 _PALETTE[: len(COLORS)] = COLORS
 _WRONG = (213, 94, 0)  # vermilion, told apart from grey with any colour vision
@@ -56,18 +58,23 @@ def entropy_map(logits: Tensor) -> Picture:
 
 
 def save_comparison(
-    path: Path, samples: Sequence[Sample], networks: Mapping[str, BiSeNet], *, size: tuple[int, int]
+    path: Path,
+    data: SegmentationFolder,
+    networks: Mapping[str, BiSeNet],
+    *,
+    size: tuple[int, int],
+    lines: int = 4,
 ) -> None:
-    """Write a PNG with one line a sample, one column a network, and the legend of classes."""
-    lines = []
-    for sample in samples:
+    """Write a PNG with one line for some evenly spaced samples, one column a network, a legend."""
+    rows = []
+    for sample in (data[index * len(data) // lines] for index in range(lines)):
         height, width = sample.label.shape
         line = {"image": _picture(sample.image), "truth": colorize(sample.label)}
         for name, network in networks.items():
             ids = predict(network, sample.image[None], size=size, label_size=(height, width))
             line[name] = colorize(ids[0])
-        lines.append(line)
-    save_panels(path, lines)
+        rows.append(line)
+    save_panels(path, rows)
 
 
 def save_inspection(

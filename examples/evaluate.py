@@ -32,7 +32,7 @@ from data_sets import Name, detect, split_readers
 from evaluation import CLASS_NAMES, EVALUATED, predict_each
 from protocol import merging
 from report import load_matrices, write_report
-from street_network import load_network
+from street_network import load_street_network
 from uda_seg.datasets import SegmentationFolder
 from uda_seg.metrics import confusion_matrix
 from uda_seg.models import BiSeNet
@@ -88,7 +88,7 @@ def main(config: Config) -> None:
     fabric = Fabric(devices=config.processes)
     fabric.launch()
     name, data = open_data(config)
-    network = load_network(config.network, config.backbone).to(fabric.device)
+    network = load_street_network(config.network, config.backbone).to(fabric.device)
     with shared_folder(fabric, config.output) as folder:
         matrices = score(fabric, config, network, data, merging(name), folder)
         if not fabric.is_global_zero:
@@ -173,4 +173,4 @@ def save_png(path: Path, pixels: NDArray[np.uint8]) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config))
+    tyro.cli(main, config=[tyro.conf.OmitArgPrefixes])

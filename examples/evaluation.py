@@ -8,11 +8,11 @@ from typing import Any
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from kornia.enhance import Normalize
 from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
+from normalization import normalization
 from uda_seg.datasets import CITYSCAPES_CLASSES, Sample
 from uda_seg.metrics import MeanIoU, iou_from_confusion, pixel_accuracy
 from uda_seg.models import BiSeNet
@@ -48,8 +48,7 @@ def predict_logits(
     images = images.to(next(network.parameters()).device) / 255
     if size is not None:
         images = F.interpolate(images, size=size, mode="bicubic", antialias=True).clamp(0, 1)
-    normalize = Normalize(*map(torch.tensor, network.normalization))
-    logits: Tensor = network(normalize(images), size=label_size).logits
+    logits: Tensor = network(normalization(network)(images), size=label_size).logits
     return logits
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict
 import torch
 from lightning_fabric import Fabric
 from rich.console import Console
+from rich.markdown import Markdown
 
 from atomic import atomic_path
 from comparison import save_comparison
@@ -17,6 +18,7 @@ from hardware import open_fabric
 from recipes import Recipe, training_of
 from rows import Row
 from streets import Streets, open_streets
+from study_tables import selection_table
 from supervision import class_weights
 from training import run
 
@@ -68,8 +70,8 @@ def _show(config: Config, streets: Streets, rows: Mapping[str, Row]) -> None:
     with atomic_path(config.output / "results.json") as file:
         file.write_text(json.dumps(report, indent=2, default=str))
     networks = {name: row.network for name, row in rows.items()}
-    samples = [streets.held_out[index * len(streets.held_out) // 4] for index in range(4)]
-    save_comparison(config.output / "comparison.png", samples, networks, size=config.size)
+    save_comparison(config.output / "comparison.png", streets.held_out, networks, size=config.size)
     console = Console()
     console.print(iou_table({name: row.matrix for name, row in rows.items()}))
+    console.print(Markdown(selection_table({config.seed: rows})))
     console.print(f"see {config.output / 'comparison.png'}; tensorboard --logdir {config.output}")

@@ -15,7 +15,6 @@ from typing import Any, Literal, NamedTuple
 import onnx
 import torch
 import tyro
-from kornia.enhance import Normalize
 from onnxruntime import InferenceSession
 from onnxscript import ir
 from rich.console import Console
@@ -25,6 +24,8 @@ from torch import Tensor, nn
 from atomic import atomic_path
 from evaluation import CLASS_NAMES
 from folding import fold_batch_norm
+from normalization import normalization
+from street_network import load_network
 from uda_seg.models import BiSeNet
 
 Pixels = Literal["unit", "uint8", "normalized"]
@@ -40,11 +41,12 @@ TOLERANCE = {torch.float32: 1e-4, torch.float16: 2e-2}
 class Config:
     """What goes into the file."""
 
-    network: tyro.conf.Positional[Path | None] = None
-    """Folder that save_pretrained wrote; without it an untrained network, to try the rest out."""
+    network: tyro.conf.Positional[str | None] = None
+    """What save_pretrained wrote, a folder or a name on the hub; or a file of weights. Without it
+    an untrained network, to try the rest out."""
     output: Path = Path("runs/export/bisenet.onnx")
     backbone: str | None = None
-    """Of the untrained network, resnet18 if not given; a trained one has its own."""
+    """Of the network whose weights are in a file, or of the untrained one: resnet18 by default."""
     pixels: Pixels = "unit"
     """What the file takes: RGB in [0, 1], RGB of type uint8, or images that are normalised."""
     class_ids: bool = False
@@ -55,15 +57,6 @@ class Config:
 
     def __post_init__(self) -> None:
         """Refuse now what would otherwise fail after the work."""
-        if self.network is not None and not self.network.is_dir():
-            raise FileNotFoundError(
-                f"expected a folder that save_pretrained wrote, got {self.network}"
-            )
-        if self.network is not None and self.backbone is not None:
-            raise ValueError(
-                f"expected a network or --backbone, got {self.network} and {self.backbone}; the "
-                "folder tells which backbone its network has"
-            )
         if self.output.is_dir():
             raise IsADirectoryError(f"expected --output to be a file, got the folder {self.output}")
         if self.output.exists() and not self.overwrite:
@@ -85,7 +78,7 @@ class Deployed(nn.Module):
         if class_ids and classes > 256:
             raise ValueError(f"expected at most 256 classes for uint8 ids, got {classes}")
         self.network = network
-        self.normalize = Normalize(*map(torch.tensor, network.normalization))
+        self.normalize = normalization(network)
         self.pixels, self.class_ids = pixels, class_ids
         self.eval()
 
@@ -122,7 +115,7 @@ def main(config: Config) -> None:
         backbone = config.backbone or "resnet18"
         network = BiSeNet(len(CLASS_NAMES), backbone, pretrained_backbone=False)
     else:
-        network = BiSeNet.from_pretrained(config.network)
+        network = load_network(config.network, config.backbone)
     refuse_fixed_size(network)
     folded = fold_batch_norm(network, torch.zeros(2, network.in_channels, *TRACED[1:]))
     deployed = Deployed(
@@ -217,4 +210,4 @@ def random_images(deployed: Deployed, shape: tuple[int, int, int]) -> Tensor:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config))
+    tyro.cli(main, config=[tyro.conf.OmitArgPrefixes])

@@ -5,23 +5,27 @@ from typing import Any
 
 import torch
 from kornia.enhance import Normalize
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
-from adaptation import MAPS
+from adaptation import BOUNDARY, MAPS
+from batch_norm import average_running_statistics
+from cast import Cast
+from config import Config
+from criteria import certainty_and_diversity, discriminator_confusion, fda_consistency
+from evaluation import evaluate
+from normalization import normalization
+from protocol import merge_predictions
 from recipes import Recipe
-from selection import (
-    Evaluation,
-    certainty_and_diversity,
-    discriminator_confusion,
-    fda_consistency,
-)
-from streets import Streets
+from selection import Evaluation
+from streets import Streets, share_of
 from uda_seg.datasets import SegmentationFolder
+from uda_seg.metrics import iou_from_confusion
 from uda_seg.models import BiSeNet
 from uda_seg.transforms import fourier_domain_adaptation
 
-__all__ = ["History", "label_free_criteria"]
+__all__ = ["History", "judge", "label_free_criteria", "score"]
 
 _LOOKED_AT = 24
 """Images a domain; a criterion is to tell checkpoints apart, not to be known to a per cent."""
@@ -43,6 +47,26 @@ class History:
         self.evaluations = [Evaluation(**each) for each in state_dict["evaluations"]]
 
 
+def judge(
+    fabric: Fabric, config: Config, recipe: Recipe, cast: Cast, streets: Streets, done: int
+) -> Evaluation:
+    """Score the network as it is, with target labels and without, and let it go on training."""
+    average_running_statistics(fabric, cast.network)
+    normalize = normalization(cast.network)
+    criteria = label_free_criteria(
+        cast.network, cast.discriminator.module, normalize, recipe, streets
+    )
+    matrix = score(fabric, config, cast.network, streets)
+    cast.network.train()
+    return Evaluation(done, criteria, iou_from_confusion(matrix).nanmean().item())
+
+
+def score(fabric: Fabric, config: Config, network: BiSeNet, streets: Streets) -> Tensor:
+    """Confusion matrix over the held-out images, which leaves the network in evaluation mode."""
+    mine = share_of(fabric, streets.held_out, config.batch_size, workers=config.workers)
+    return merge_predictions(evaluate(network, mine, size=config.size), streets.target)
+
+
 def label_free_criteria(
     network: BiSeNet,
     discriminator: nn.Module,
@@ -50,7 +74,7 @@ def label_free_criteria(
     recipe: Recipe,
     streets: Streets,
 ) -> dict[str, float]:
-    """All criteria of :mod:`selection` for the state of a row, on evenly spaced images.
+    """All criteria of :mod:`criteria` for the state of a row, on evenly spaced images.
 
     Rows without a discriminator lack its criterion. Leaves the network in evaluation mode.
     """
@@ -78,7 +102,7 @@ def label_free_criteria(
             source,
             target,
             maps=MAPS[recipe.maps],
-            boundary=0.5 if recipe.objective == "least_squares" else 0.0,
+            boundary=BOUNDARY[recipe.objective],
         )
     return criteria
 

@@ -7,14 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from adaptation import BOUNDARY, Objective
 from diagnoses import MEANING
 from uda_seg.losses import entropy
 
 __all__ = ["CollapseMonitor", "gradient_norm"]
 
-# Discriminator logits above the boundary mean "target"; the loss of one that cannot tell.
-_BOUNDARY = {"bce": 0.0, "least_squares": 0.5, "hinge": 0.0}
-_CHANCE = {"bce": log(2), "least_squares": 0.25, "hinge": 1.0}
+# The loss of a discriminator that cannot tell.
+_CHANCE: dict[Objective, float] = {"bce": log(2), "least_squares": 0.25, "hinge": 1.0}
 
 _NORMS = "segmenter", "D"
 _TITLES = {
@@ -69,7 +69,7 @@ class CollapseMonitor:
     BURST = 100.0
     FADED = 1e-3
 
-    def __init__(self, *, objective: str = "bce", window: int = 100) -> None:
+    def __init__(self, *, objective: Objective = "bce", window: int = 100) -> None:
         if objective not in _CHANCE or window < 1:
             raise ValueError(
                 f"expected an objective out of {[*_CHANCE]} and a window of at least one step, "
@@ -111,7 +111,7 @@ class CollapseMonitor:
             discriminator_gradient: a scalar.
             confident: a scalar, the share of pixels of which the teacher is.
         """
-        boundary = _BOUNDARY[self.objective]
+        boundary = BOUNDARY[self.objective]
         stride = max(1, target_logits.shape[-2] // _MOST_ROWS)
         logits = target_logits[..., ::stride, ::stride]
         counts = logits.argmax(1).flatten().bincount()

@@ -4,16 +4,13 @@ from functools import cache
 from math import ceil
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from comparison import colorize
+from comparison import Picture, colorize
 from evaluation import CLASS_NAMES, COLORS
 
 __all__ = ["overlay"]
-
-Picture = NDArray[np.uint8]
 
 
 def overlay(image: Tensor, train_ids: Tensor, *, opacity: float) -> Picture:

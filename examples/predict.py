@@ -24,9 +24,10 @@ from rich.console import Console
 from rich.progress import Progress, TextColumn
 
 from atomic import atomic_path
+from comparison import Picture
 from evaluation import predict
-from overlay import Picture, overlay
-from street_network import load_network
+from overlay import overlay
+from street_network import load_street_network
 from uda_seg.models import BiSeNet
 
 T = TypeVar("T")
@@ -64,7 +65,7 @@ class Config:
 def main(config: Config) -> None:
     """Write all overlays; a picture that cannot be read is named and left out."""
     targets = find_targets(config)
-    network = load_network(config.network, config.backbone)
+    network = load_street_network(config.network, config.backbone)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network.to(device).to(memory_format=torch.channels_last)
     if is_video(config.images):
@@ -190,4 +191,4 @@ def counted(items: Iterable[T], what: str, total: int | None) -> Iterator[T]:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config))
+    tyro.cli(main, config=[tyro.conf.OmitArgPrefixes])

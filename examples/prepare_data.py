@@ -155,4 +155,4 @@ def write_manifest(folder: Path, content: Mapping[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config))
+    tyro.cli(main, config=[tyro.conf.OmitArgPrefixes])

@@ -22,7 +22,6 @@ spreads it. ``ablation.py --rows`` trains the same rows over several seeds.
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
 
 import tyro
 
@@ -47,9 +46,7 @@ class Config(TrainingConfig):
     """Draw source images by the rarest classes that they hold."""
     reestimated: bool = True
     """Take batch norm's statistics from the target's images at the end."""
-    self_training: Annotated[SelfTraining, tyro.conf.OmitArgPrefixes] = field(
-        default_factory=SelfTraining
-    )
+    self_training: SelfTraining = field(default_factory=SelfTraining)
 
     def __post_init__(self) -> None:
         """Refuse now what would otherwise fail after the first rows."""
@@ -80,4 +77,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config))
+    tyro.cli(main, config=[tyro.conf.OmitArgPrefixes])

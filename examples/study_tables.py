@@ -1,4 +1,4 @@
-"""The tables of an ablation, in Markdown: what was gained and spent, and which step to take."""
+"""The tables of a study, in Markdown: what was gained and spent, and which step to take."""
 
 from collections.abc import Mapping, Sequence
 from statistics import mean, stdev
@@ -8,7 +8,7 @@ from rows import Row
 from selection import checkpoints
 from uda_seg.metrics import gap_recovered, iou_from_confusion
 
-__all__ = ["study_tables"]
+__all__ = ["selection_table", "study_tables"]
 
 Runs = Mapping[int, Mapping[str, Row]]
 
@@ -35,11 +35,14 @@ def study_tables(runs: Runs, costs: Mapping[str, tuple[int, int]], steps: int) -
         cells += [_gain(values, scores), _gap(values, scores)]
         cells += [f"{seconds:.2f}", *_cost(name, costs)]
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, "", *_selection(runs)]) + "\n"
+    return "\n".join([*lines, "", selection_table(runs)]) + "\n"
 
 
-def _selection(runs: Runs) -> list[str]:
-    """By which criterion a step is chosen, what it scores; only the last column needs labels."""
+def selection_table(runs: Runs) -> str:
+    """By which criterion a step is chosen, what it scores; only the last column needs labels.
+
+    Empty if no row was judged on the way.
+    """
     chosen = {
         name: [checkpoints(rows[name].evaluations) for rows in runs.values()]
         for name in next(iter(runs.values()))
@@ -48,7 +51,7 @@ def _selection(runs: Runs) -> list[str]:
     columns = list(dict.fromkeys(way for each in chosen.values() for way in each[0]))
     columns.sort(key=lambda way: way == "oracle best")  # stable: it goes last
     if not columns:
-        return []
+        return ""
     lines = [f"| mIoU, % | {' | '.join(columns)} |", "| --- |" + " ---: |" * len(columns)]
     for name, seeds in chosen.items():
         cells = [
@@ -56,7 +59,7 @@ def _selection(runs: Runs) -> list[str]:
             for way in columns
         ]
         lines.append(f"| {name} | {' | '.join(cells)} |")
-    return lines
+    return "\n".join(lines)
 
 
 def _miou(row: Row) -> float:

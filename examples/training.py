@@ -11,25 +11,23 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from augmentation import augmentation, normalization
+from augmentation import augmentation
 from batch_norm import average_running_statistics, reestimate_statistics
 from cast import Cast, assemble
 from checkpoint import Checkpoint, Stateful
 from config import Config
-from evaluation import evaluate
 from hardware import mean_losses
-from history import History, label_free_criteria
+from history import History, judge, score
 from journal import journal
 from learner import step_all
 from lesson import learn
 from monitor import CollapseMonitor, gradient_norm
-from protocol import merge_predictions
+from normalization import normalization
 from recipes import Recipe
 from rows import Row, load_row, save_row, settings_of
 from selection import Evaluation
 from streets import Streets, batch_pairs, share_of
 from uda_seg.datasets import Sample, class_counts
-from uda_seg.metrics import iou_from_confusion
 from uda_seg.models import BiSeNet
 
 __all__ = ["run", "train"]
@@ -59,7 +57,7 @@ def run(
     network, seconds, evaluations = train(
         fabric, config, trained_as or name, recipe, streets, weights
     )
-    row = Row(network, _score(fabric, config, network, streets), seconds, evaluations)
+    row = Row(network, score(fabric, config, network, streets), seconds, evaluations)
     if fabric.is_global_zero:
         save_row(folder, settings, row)
     return row
@@ -76,7 +74,6 @@ def train(
         The network, the seconds that took, and the evaluations on the way.
     """
     cast = assemble(fabric, config, recipe)
-    normalize = normalization(cast.network)
     monitor, history = CollapseMonitor(objective=recipe.objective), History()
     torch.manual_seed(config.seed * fabric.world_size + fabric.global_rank)
     checkpoint = _checkpoint(fabric, config, name, recipe, cast, history, monitor)
@@ -84,16 +81,7 @@ def train(
     begin, started = checkpoint.step, time.perf_counter() - checkpoint.seconds
     batches = _batches(fabric, config, recipe, streets, begin)
     seen: dict[str, Tensor] = {}  # by the monitor
-    lesson: Callable[..., dict[str, Tensor]] = partial(
-        learn,
-        fabric,
-        weights=weights.to(fabric.device),
-        augment=augmentation(recipe),
-        normalize=normalize,
-        adversarial_weight=config.adversarial_weight,
-        share=1 / config.accumulate,
-        watch=seen.update,
-    )
+    lesson = _lesson(fabric, config, recipe, cast, weights, watch=seen.update)
 
     cast.network.train()
     with journal(fabric, config.output, name, step=begin, steps=config.steps) as write:
@@ -110,7 +98,7 @@ def train(
                 average_running_statistics(fabric, cast.teacher)  # or they would drift apart
             if _due(done, config.evaluate_every, config.steps):
                 paused = time.perf_counter()
-                history.evaluations.append(_judge(fabric, config, recipe, cast, streets, done))
+                history.evaluations.append(judge(fabric, config, recipe, cast, streets, done))
                 values |= {f"selection/{k}": v for k, v in history.evaluations[-1].criteria.items()}
                 started += time.perf_counter() - paused  # judging is not training
             write(values | (monitor.figures() if seen else {}), monitor.text(), warnings)
@@ -118,6 +106,7 @@ def train(
                 average_running_statistics(fabric, cast.network)
                 checkpoint.save(done, time.perf_counter() - started)
     if recipe.reestimated:
+        normalize = normalization(cast.network)
         mine = share_of(fabric, streets.unlabelled, config.batch_size, workers=config.workers)
         reestimate_statistics(cast.network, (normalize(each.image / 255) for each in mine))
         average_running_statistics(fabric, cast.network)
@@ -145,6 +134,27 @@ def _checkpoint(
         parts["teacher"] = cast.teacher
     training = replace(recipe, reestimated=False)  # which is what comes after it
     return Checkpoint(fabric, file, settings_of(config, training, fabric.world_size), parts)
+
+
+def _lesson(
+    fabric: Fabric,
+    config: Config,
+    recipe: Recipe,
+    cast: Cast,
+    weights: Tensor,
+    watch: Callable[..., object],
+) -> Callable[..., dict[str, Tensor]]:
+    """What a step does with a pair of batches, but for what may change from step to step."""
+    return partial(
+        learn,
+        fabric,
+        weights=weights.to(fabric.device),
+        augment=augmentation(recipe),
+        normalize=normalization(cast.network),
+        adversarial_weight=config.adversarial_weight,
+        share=1 / config.accumulate,
+        watch=watch,
+    )
 
 
 def _batches(
@@ -204,23 +214,3 @@ def _watch(
         parameters = cast.discriminator.module.parameters()
         figures["discriminator_gradient"] = gradient_norm(parameters) / scale
     return monitor.update(**figures)
-
-
-def _judge(
-    fabric: Fabric, config: Config, recipe: Recipe, cast: Cast, streets: Streets, done: int
-) -> Evaluation:
-    """Score the network as it is, with target labels and without, and let it go on training."""
-    average_running_statistics(fabric, cast.network)
-    normalize = normalization(cast.network)
-    criteria = label_free_criteria(
-        cast.network, cast.discriminator.module, normalize, recipe, streets
-    )
-    matrix = _score(fabric, config, cast.network, streets)
-    cast.network.train()
-    return Evaluation(done, criteria, iou_from_confusion(matrix).nanmean().item())
-
-
-def _score(fabric: Fabric, config: Config, network: BiSeNet, streets: Streets) -> Tensor:
-    """Confusion matrix over the held-out images, which leaves the network in evaluation mode."""
-    mine = share_of(fabric, streets.held_out, config.batch_size, workers=config.workers)
-    return merge_predictions(evaluate(network, mine, size=config.size), streets.target)

@@ -44,6 +44,12 @@ def test_the_whole_path_and_a_second_seed(ablation, monkeypatch, capsys):
     assert "±" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("nothing", [{"seeds": ()}, {"rows": ()}])
+def test_nothing_to_do_is_refused(nothing):
+    with pytest.raises(ValueError, match="expected a seed and a row"):
+        Ablation(**nothing)
+
+
 def test_an_unknown_row_is_refused():
     with pytest.raises(ValueError, match=r"got \['light E'\]"):
         Ablation(rows=("light D", "light E"))

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from augmentation import augmentation, normalization, prepare
+from augmentation import augmentation, prepare
+from normalization import normalization
 from oracles.tiny import TinyNetwork
 from recipes import Recipe
 from uda_seg.datasets import Sample

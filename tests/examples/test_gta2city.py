@@ -2,7 +2,10 @@
 
 import json
 import math
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -47,20 +50,14 @@ def test_a_finished_row_is_not_trained_again(config, monkeypatch, capsys):
         main(replace(config, seed=1))
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"beta": 0.7},
-        {"warmup_steps": 4},
-        {"steps": 0},
-        {"batch_size": 0},
-        {"accumulate": 0},
-        {"size": (16, 64)},
-    ],
-)
-def test_a_setting_that_would_fail_later_is_refused_at_once(config, wrong):
-    with pytest.raises(ValueError, match="expected"):
-        replace(config, **wrong)
+def test_a_setting_that_would_fail_later_is_refused_at_once_and_in_a_few_words(tmp_path):
+    script = Path(main.__code__.co_filename)
+    command = [sys.executable, script, "--beta", "0.7", "--output", tmp_path / "run"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert "expected beta in [0, 0.5] or None, got 0.7" in ended.stdout + ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_one_root_alone_is_refused(config):

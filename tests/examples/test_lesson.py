@@ -8,10 +8,10 @@ from kornia.augmentation import AugmentationSequential
 from lightning_fabric import Fabric
 
 import lesson
-from augmentation import normalization
 from cast import Cast
 from learner import Learner
 from lesson import learn
+from normalization import normalization
 from oracles.tiny import TinyNetwork
 from recipes import Recipe
 from supervision import segmentation_loss

@@ -2,7 +2,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from street_network import load_network
+from street_network import load_network, load_street_network
 from uda_seg.models import BiSeNet
 
 
@@ -64,5 +64,6 @@ def test_a_network_of_other_classes_or_images_is_refused(tmp_path, classes, chan
     network = BiSeNet(classes, "test_resnet", pretrained_backbone=False, in_channels=channels)
     network.save_pretrained(tmp_path / "other")
     found = f"got one of {channels} channels and {classes} classes in .*other"
+    assert load_network(str(tmp_path / "other")).in_channels == channels
     with pytest.raises(ValueError, match=found):
-        load_network(str(tmp_path / "other"))
+        load_street_network(str(tmp_path / "other"))

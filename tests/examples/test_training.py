@@ -20,6 +20,7 @@ import torch
 from lightning_fabric import seed_everything
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+import history
 import training
 from hardware import mean_losses, open_fabric
 from protocol import merge_predictions
@@ -274,7 +275,7 @@ def test_a_teacher_without_labels_is_told_and_nothing_is_said_of_a_discriminator
 def test_the_target_is_scored_by_its_own_classes(config, monkeypatch):
     streets = open_streets(config.source_root, config.target_root, config.size)
     matrix = torch.ones(19, 19, dtype=torch.int64)
-    monkeypatch.setattr(training, "evaluate", lambda *_, **__: matrix)
+    monkeypatch.setattr(history, "evaluate", lambda *_, **__: matrix)
     row = open_fabric(), replace(config, steps=1, warmup_steps=0), "row", Recipe()
     merged = training.run(*row, streets._replace(target="camvid"), torch.ones(19)).matrix
     assert torch.equal(merged, merge_predictions(matrix, "camvid"))

@@ -216,6 +216,15 @@ def folder(tmp_path):
 
 @pytest.mark.usefixtures("offline")
 class TestSaving:
+    def test_what_the_model_card_says_works_as_it_stands(self, folder):
+        card = (folder / "README.md").read_text()
+        assert "pipeline_tag: image-segmentation\n" in card.split("---")[1]
+        code = card.split("```python\n")[1].split("```")[0]
+        names = {"images": torch.rand(1, 3, 64, 96)}
+        exec(code.replace("this folder, or the name of its repository", str(folder)), names)
+        assert names["logits"].shape[2:] == (64, 96)
+        assert names["mean"] == (0.5, 0.5, 0.5)
+
     @pytest.mark.parametrize("in_channels", [1, 3, 4])
     @pytest.mark.parametrize(
         ("backbone", "kwargs"),

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from uda_seg.models._backbone import create_backbone, extract_features, normalization
 from uda_seg.models._blocks import ContextPath, FeatureFusion, Head, SpatialPath
+from uda_seg.models._model_card import MODEL_CARD
 from uda_seg.models._same_padding import follow_same_padding
 
 __all__ = ["BiSeNet", "BiSeNetOutput"]
@@ -32,7 +33,13 @@ class BiSeNetOutput(NamedTuple):
     """While training, ``(B, K, H, W)`` logits of the context path at stride 8 and 16; else None."""
 
 
-class BiSeNet(nn.Module, PyTorchModelHubMixin, library_name="uda-seg"):
+class BiSeNet(
+    nn.Module,
+    PyTorchModelHubMixin,
+    library_name="uda-seg",
+    pipeline_tag="image-segmentation",
+    model_card_template=MODEL_CARD,
+):
     """Bilateral segmentation network over any timm backbone with strides 16 and 32.
 
     A shallow spatial path keeps detail at stride 8, a context path refines the backbone's
