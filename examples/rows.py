@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from atomic import atomic_path
+from evaluation import CLASS_NAMES
 from manifest import require_same_settings
 from recipes import Recipe
 from selection import Evaluation
@@ -56,7 +57,9 @@ def save_row(folder: Path, settings: Mapping[str, Any], row: Row) -> None:
         "evaluations": [asdict(each) for each in row.evaluations],
     }
     with atomic_path(folder) as partial:
-        row.network.save_pretrained(partial)
+        # Its own arguments would name the file on this machine that its weights began with.
+        arguments = {"num_classes": len(CLASS_NAMES), "backbone": settings["backbone"]}
+        row.network.save_pretrained(partial, config=arguments)
         (partial / MANIFEST).write_text(json.dumps({**settings, "score": score}))
 
 

@@ -114,3 +114,5 @@ def test_a_row_can_be_loaded_again_when_that_file_is_gone(config, backbone_file)
     assert torch.equal(again.matrix, first.matrix)
     settings = json.loads((config.output / "row" / "row.json").read_text())
     assert settings["backbone_weights"] == str(backbone_file)
+    arguments = (config.output / "row" / "config.json").read_text()
+    assert backbone_file.name not in arguments  # which go to the hub

@@ -15,6 +15,7 @@ from uda_seg.models import BiSeNet
 @dataclass(frozen=True)
 class Config:
     root: Path | None = Path("data")
+    backbone: str = "test_resnet"
     size: tuple[int, int] = (32, 64)
     beta: float = 0.2
     output: Path = Path("run")
