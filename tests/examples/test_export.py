@@ -8,7 +8,8 @@ import tyro
 from onnxruntime import InferenceSession
 
 import export
-from export import Config, Deployed, check_onnx, compare, main
+from deployment import CHECKED, Deployed, check_onnx, compare
+from export import Config, main
 from uda_seg.models import BiSeNet
 
 
@@ -83,7 +84,7 @@ class TestFile:
         assert path.stat().st_size < 2.2 * weights
         printed = capsys.readouterr().out
         assert "ids.onnx" in printed
-        for shape in export.CHECKED:
+        for shape in CHECKED:
             assert "x".join(map(str, shape)) in printed
 
 
