@@ -31,6 +31,7 @@ from comparison import save_comparison
 from config import Config
 from environment import environment
 from evaluation import CLASS_NAMES, summary
+from exclusive import exclusive
 from experiment import weigh
 from hardware import open_fabric
 from recipes import ROWS, STUDY, training_of
@@ -76,11 +77,14 @@ def main(ablation: Ablation) -> None:
     runs: dict[int, Rows] = {}
     for seed in ablation.seeds:
         each = replace(config, seed=seed, output=config.output / f"seed-{seed}")
-        runs[seed] = {
-            name: run(fabric, each, name, ROWS[name], streets[of], weights[of], trained_as=training)
-            for name in ablation.rows
-            for of, training in [(ROWS[name].labels, training_of(name, ROWS))]
-        }
+        with exclusive(fabric, each.output):
+            runs[seed] = {
+                name: run(
+                    fabric, each, name, ROWS[name], streets[of], weights[of], trained_as=training
+                )
+                for name in ablation.rows
+                for of, training in [(ROWS[name].labels, training_of(name, ROWS))]
+            }
         if fabric.is_global_zero:
             report(config, runs, streets["source"])
 

@@ -10,7 +10,7 @@ if something has to be repaired or skipped; the readers skip what the report lis
 
 Own data in ROOT/images and ROOT/labels, with the train id of each id in the labels:
 
-    python examples/check_data.py ROOT --data-set folder --ids 0 0 128 1 255 255
+    python examples/check_data.py ROOT --ids 0 0 128 1 255 255
 """
 
 import json
@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from atomic import atomic_path
-from data_sets import Name, detect, split_readers
+from data_sets import Name, name_of, split_readers
 from examination import NOTHING_LABELLED, Diagnosis, examine
 from uda_seg.datasets import CITYSCAPES_CLASSES, IGNORE_INDEX
 
@@ -42,7 +42,7 @@ class Config:
     root: tyro.conf.Positional[Path]
     """Folder of the data set, as its reader takes it."""
     data_set: Name | None = None
-    """Which one it is; found out by its layout if not given."""
+    """Which one it is; found out by its layout if not given, a ``folder`` if there are ids."""
     ids: dict[int, int] | None = None
     """For a folder of one's own, pairs of an id in the labels and its train id; Cityscapes' train
     ids if not given."""
@@ -53,7 +53,7 @@ class Config:
 
 def main(config: Config) -> int:
     """Check, report and print; the exit status."""
-    name = config.data_set or detect(config.root)
+    name = name_of(config.root, config.data_set, config.ids)
     diagnoses = check(config.root, name, ids=config.ids, workers=config.workers)
     report = summary(config.root, name, diagnoses)
     with atomic_path(config.report) as file:
@@ -82,7 +82,9 @@ def check(
                 data = read(labels=False)
             diagnoses[split] = examine(data, root, workers=workers)
     if not diagnoses:
-        raise FileNotFoundError(f"expected the layout of {name} in {root}, found no image in it")
+        found = "found no image there" if root.is_dir() else "which is no folder"
+        where = root / "images" if name == "folder" else root
+        raise FileNotFoundError(f"expected the layout of {name} with images in {where}, {found}")
     return diagnoses
 
 

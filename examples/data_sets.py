@@ -17,7 +17,7 @@ from uda_seg.datasets import (
     SegmentationFolder,
 )
 
-__all__ = ["Name", "detect", "split_readers"]
+__all__ = ["Name", "detect", "name_of", "split_readers"]
 
 Name = Literal[
     "gta5",
@@ -57,8 +57,13 @@ def detect(root: Path) -> Name:
     found = "found none" if root.is_dir() else "which is no folder"
     raise FileNotFoundError(
         f"expected the layout of a known data set in {root}, {found}; docs/data.md shows that of "
-        f"{', '.join(get_args(Name))}; examples/check_data.py --data-set NAME says what it lacks"
+        f"{', '.join(get_args(Name)[:-1])}, docs/your-data.md what to do with images of your own"
     )
+
+
+def name_of(root: Path, data_set: Name | None, ids: object = None) -> Name:
+    """What is said to be there, or is found; only a folder of one's own comes with ids."""
+    return data_set or ("folder" if ids else detect(root))
 
 
 def split_readers(name: Name, root: Path, **options: Any) -> dict[str, Reader]:

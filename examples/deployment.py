@@ -1,5 +1,6 @@
 """A network as one function of pictures, written as an ONNX file and compared with torch."""
 
+import copy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -22,6 +23,7 @@ CHECKED = (TRACED, (1, 32, 32), (3, 33, 47), (1, 97, 130), (1, 256, 512))  # bat
 # Of the largest logit. Float32 sums in another order moved it by 2.5e-6 at most over the backbones
 # of docs/export.md, float16 by 2.6e-3.
 TOLERANCE = {torch.float32: 1e-4, torch.float16: 2e-2}
+LENIENCE = 10  # times torch's own rounding, which some networks magnify
 
 
 class Deployed(nn.Module):
@@ -83,11 +85,14 @@ def write_onnx(deployed: Deployed, path: Path) -> None:
     assert program is not None  # only the exporter without dynamo returns nothing
     # The exporter adds stack traces, with the folders of this machine in them.
     ir.passes.common.ClearMetadataAndDocStringPass()(program.model)
+    mean, std = deployed.network.normalization
+    about = {"pixels": deployed.pixels, "mean": list(mean), "std": list(std)}
+    program.model.metadata_props.update({name: str(value) for name, value in about.items()})
     program.save(path, external_data=False)
 
 
 def check_onnx(path: Path, deployed: Deployed, network: BiSeNet) -> Iterator[Agreement]:
-    """Compare a file with the network that it came from, unfolded and in float32.
+    """Compare a file with the network that it came from, unfolded and in float64.
 
     Raises:
         onnx.checker.ValidationError: if the file is no sound ONNX.
@@ -95,19 +100,23 @@ def check_onnx(path: Path, deployed: Deployed, network: BiSeNet) -> Iterator[Agr
     """
     onnx.checker.check_model(path, full_check=True)
     session = InferenceSession(path, providers=["CPUExecutionProvider"])
-    reference = Deployed(network, pixels=deployed.pixels)
+    in_torch = Deployed(network, pixels=deployed.pixels)
+    exactly = Deployed(copy.deepcopy(network).double(), pixels=deployed.pixels)
+    half = deployed.precision == torch.float16
     for shape in CHECKED:
         images = random_images(deployed, shape)
         with torch.no_grad():
-            logits = reference(images)
+            exact, rounded = exactly(images), in_torch(images)
         output = torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
-        agreement = compare(shape, output, logits)
-        tolerance = TOLERANCE[deployed.precision]
+        agreement = compare(shape, output, exact)
+        rounding = compare(shape, rounded, exact).deviation
+        tolerance = max(TOLERANCE[deployed.precision], LENIENCE * rounding)
         if not agreement.deviation <= tolerance:  # NaN is refused as well
             raise ArithmeticError(
                 f"expected ONNX Runtime to be within {tolerance:.0e} of the largest logit, got "
-                f"{agreement.deviation:.1e} at {shape}; float16 overflows above 65504, and other "
-                "versions of torch, onnxscript and onnxruntime may do better"
+                f"{agreement.deviation:.1e} at {shape}, and torch itself {rounding:.1e}; "
+                + ("float16 overflows above 65504, and " if half else "")
+                + "other versions of torch, onnxscript and onnxruntime may do better"
             )
         yield agreement
 

@@ -28,7 +28,7 @@ from torch.utils.data import DataLoader, Subset
 
 from atomic import atomic_path
 from comparison import colorize, save_inspection
-from data_sets import Name, detect, split_readers
+from data_sets import Name, name_of, split_readers
 from evaluation import CLASS_NAMES, EVALUATED, predict_each
 from protocol import merging
 from report import load_matrices, write_report
@@ -49,7 +49,7 @@ class Config:
     root: tyro.conf.Positional[Path]
     """Folder of the data set."""
     data_set: Name | None = None
-    """Which one it is; found out by its layout if not given."""
+    """Which one it is; found out by its layout if not given, a ``folder`` if there are ids."""
     ids: dict[int, int] | None = None
     """For a folder of one's own, pairs of an id in the labels and its Cityscapes train id."""
     split: str = "val"
@@ -107,7 +107,7 @@ def main(config: Config) -> None:
 
 def open_data(config: Config) -> tuple[Name, SegmentationFolder]:
     """The data set and its name, without labels where a submission needs none and has none."""
-    name = config.data_set or detect(config.root)
+    name = name_of(config.root, config.data_set, config.ids)
     readers = split_readers(name, config.root, **({"ids": config.ids} if config.ids else {}))
     if config.split not in readers:
         raise ValueError(

@@ -14,6 +14,7 @@ from comparison import save_comparison
 from config import Config
 from environment import environment
 from evaluation import iou_table, summary
+from exclusive import exclusive
 from hardware import open_fabric
 from recipes import Recipe, training_of
 from rows import Row
@@ -34,20 +35,21 @@ def run_experiment(config: Config, recipes: Mapping[str, Recipe]) -> None:
     with fabric.rank_zero_first():  # which draws the toy city
         streets = open_streets(config.source_root, config.target_root, config.size)
     weights = weigh(fabric, streets)
-    rows = {
-        name: run(
-            fabric,
-            config,
-            name,
-            recipe,
-            streets,
-            weights,
-            trained_as=training_of(name, recipes),
-        )
-        for name, recipe in recipes.items()
-    }
-    if fabric.is_global_zero:
-        _show(config, streets, rows)
+    with exclusive(fabric, config.output):
+        rows = {
+            name: run(
+                fabric,
+                config,
+                name,
+                recipe,
+                streets,
+                weights,
+                trained_as=training_of(name, recipes),
+            )
+            for name, recipe in recipes.items()
+        }
+        if fabric.is_global_zero:
+            _show(config, streets, rows)
 
 
 def weigh(fabric: Fabric, streets: Streets) -> torch.Tensor:

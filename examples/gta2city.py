@@ -28,6 +28,7 @@ from dataclasses import dataclass
 
 import tyro
 
+from adaptation import Maps, Objective
 from config import Config as TrainingConfig
 from experiment import run_experiment
 from recipes import Recipe
@@ -39,11 +40,21 @@ class Config(TrainingConfig):
 
     beta: float = 0.05
     """Of FDA in the adapted row."""
+    objective: Objective = "bce"
+    """Of its discriminator."""
+    maps: Maps = "softmax"
+    """What the discriminator sees of the predictions; ADVENT's is self-information."""
 
     def __post_init__(self) -> None:
         """Refuse now what would otherwise fail after the first rows."""
         super().__post_init__()
-        Recipe(beta=self.beta)
+        self.recipe()
+
+    def recipe(self) -> Recipe:
+        """That of the row under study."""
+        return Recipe(
+            discriminator="light", objective=self.objective, maps=self.maps, beta=self.beta
+        )
 
 
 def main(config: Config) -> None:
@@ -53,7 +64,7 @@ def main(config: Config) -> None:
         {
             "source only": Recipe(),
             "control": Recipe(target_statistics=True),
-            "adapted": Recipe(discriminator="light", beta=config.beta),
+            "adapted": config.recipe(),
         },
     )
 

@@ -32,6 +32,8 @@ def journal(fabric: Fabric, folder: Path, name: str, *, step: int, steps: int) -
     columns = *Progress.get_default_columns(), TextColumn("{task.fields[losses]}")
     with Progress(*columns, disable=not fabric.is_global_zero) as progress:
         task = progress.add_task(name, total=steps, completed=step, losses="")
+        if step:
+            progress.console.print(f"{name}: going on after step {step}", markup=False)
 
         def write(
             values: Mapping[str, float], remark: str = "", warnings: Sequence[str] = ()

@@ -32,5 +32,5 @@ def require_same_settings(file: Path, settings: Mapping[str, Any]) -> None:
     if others := differences(found, settings):
         raise FileExistsError(
             f"expected {file.parent} to be new or made with the same settings, got one with "
-            f"{others}; choose another folder or remove this one"
+            f"{others}; take those settings, choose another folder or remove this one"
         )

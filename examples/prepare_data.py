@@ -21,7 +21,7 @@ from rich.progress import track
 from torch.utils.data import DataLoader, Dataset
 
 from atomic import atomic_path
-from data_sets import Name, detect, split_readers
+from data_sets import Name, name_of, split_readers
 from manifest import require_same_settings
 from uda_seg.datasets import SegmentationFolder
 
@@ -42,7 +42,7 @@ class Config:
     size: tuple[int, int] = (512, 1024)
     """Height and width of the copy."""
     data_set: Name | None = None
-    """Which one it is; found out by its layout if not given."""
+    """Which one it is; found out by its layout if not given, a ``folder`` if there are ids."""
     splits: tuple[str, ...] = ()
     """Those to copy, such as ``train``; all of them if none is given."""
     labels: bool = True
@@ -59,7 +59,7 @@ class Config:
 
 def main(config: Config) -> None:
     """Write the copy, or go on with it."""
-    name = config.data_set or detect(config.root)
+    name = name_of(config.root, config.data_set, config.ids)
     data = open_splits(config, name)
     settings = {
         "version": VERSION,
@@ -101,7 +101,9 @@ def open_splits(config: Config, name: Name) -> dict[str, SegmentationFolder]:
     try:
         return {split: readers[split]() for split in config.splits or readers}
     except FileNotFoundError as error:
-        error.add_note("--on-error skip goes on without images that have no label")
+        error.add_note(
+            "--no-labels copies the images alone, --on-error skip those that have a label"
+        )
         raise
 
 

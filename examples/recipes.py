@@ -83,6 +83,8 @@ STUDY: dict[str, Recipe] = {
     "control": Recipe(target_statistics=True),
     "re-estimated statistics": Recipe(reestimated=True),
     "entropy": Recipe(entropy_weight=0.001),
+    "FDA 0.05": Recipe(target_statistics=True, beta=0.05),
+    "FDA 0.10": Recipe(target_statistics=True, beta=0.10),
     "full D": Recipe(discriminator="full"),
     "light D": _LIGHT,
     "light D + FDA 0.01": replace(_LIGHT, beta=0.01),

@@ -15,7 +15,11 @@ __all__ = ["class_weights", "pseudo_label_loss", "segmentation_loss"]
 
 
 def class_weights(source: SegmentationFolder, samples: int = 500) -> Tensor:
-    """``1 / ln(1.02 + frequency)`` of each class, estimated on evenly spaced source labels."""
+    """``1 / ln(1.02 + frequency)`` of each class, estimated on evenly spaced source labels.
+
+    Reference: Paszke et al., *ENet: A Deep Neural Network Architecture for Real-Time Semantic
+    Segmentation*, 2016.
+    """
     counts = torch.zeros(256, dtype=torch.int64)
     indices = range(0, len(source), ceil(len(source) / samples))
     for index in track(indices, "weighing the classes"):

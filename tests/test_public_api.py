@@ -135,7 +135,7 @@ def test_an_example_shows_each_name_at_work(name):
     public = NAMES[name]
     example = sections(public.owner or public.member).get("Example", "")
     made_elsewhere = name in TUPLES or name.endswith(".forward")
-    at_work = "" if made_elsewhere else name.split(".")[-1]
+    at_work = "" if made_elsewhere else rf"\b{name.split('.')[-1]}\b"
     assert re.search(rf"^    (?:>>>|\.\.\.) .*{at_work}", example, re.MULTILINE)
 
 

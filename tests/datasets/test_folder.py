@@ -186,9 +186,10 @@ def test_it_says_how_many_were_skipped(folder):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"size": (4,)}, r"two positive numbers or None, got \(4,\)"),
+        ({"size": (4,)}, r"size \(height, width\) or None, got \(4,\)"),
+        ({"size": 96}, r"size \(height, width\) or None, got 96"),
         ({"size": (0, 4)}, "got .0, 4."),
-        ({"missing": "ignore"}, "'raise', 'skip'.*got 'ignore'"),
+        ({"missing": "ignore"}, "missing out of raise, skip, got 'ignore'"),
         ({"ids": {256: 0}}, "got 256 to 0"),
         ({"ids": {0: 256}}, "got 0 to 256"),
         ({"ids": {0: -1}}, "got 0 to -1"),

@@ -14,7 +14,7 @@ def test_a_data_set_is_known_by_its_layout(tmp_path, name):
 
 def test_an_unknown_layout_is_refused_with_the_known_names(tmp_path):
     (tmp_path / "pictures").mkdir()
-    with pytest.raises(FileNotFoundError, match=r"gta5, synthia.*--data-set"):
+    with pytest.raises(FileNotFoundError, match=r"gta5, synthia.*docs/your-data\.md"):
         detect(tmp_path)
 
 

@@ -8,7 +8,7 @@ import tyro
 from onnxruntime import InferenceSession
 
 import export
-from deployment import CHECKED, Deployed, check_onnx, compare
+from deployment import CHECKED, Deployed, check_onnx, compare, write_onnx
 from export import Config, main
 from uda_seg.models import BiSeNet
 
@@ -69,6 +69,11 @@ class TestFile:
     def test_is_alone_and_tells_nothing_of_the_machine(self, written):
         assert [path.name for path in written.parent.iterdir()] == ["network.onnx"]
         assert b".py" not in written.read_bytes()
+
+    def test_says_what_images_it_takes(self, written):
+        about = InferenceSession(written).get_modelmeta().custom_metadata_map
+        assert about["pixels"] == "unit"
+        assert about["mean"] == about["std"] == "[0.5, 0.5, 0.5]"
 
     def test_of_uint8_and_float16_gives_class_ids(self, folder, tmp_path, capsys):
         path = tmp_path / "ids.onnx"
@@ -151,6 +156,17 @@ class TestCheck:
         deviation, same = compare((1, 1, 2), flipped, logits)[1:]
         assert deviation == pytest.approx(0.1 / 8)  # 0.1 more on one, 0.1 less on the other
         assert same == 0.5
+
+    def test_a_network_that_magnifies_its_rounding_is_compared_with_torchs_own(self, tmp_path):
+        network = tiny()
+        with torch.no_grad():
+            weight = network.head.classify.weight
+            weight -= weight.mean(dim=1, keepdim=True)
+            last = [m for m in network.head.modules() if isinstance(m, torch.nn.BatchNorm2d)][-1]
+            last.bias += 1e4  # which the weights cancel, but not its rounding
+        write_onnx(Deployed(network), tmp_path / "network.onnx")
+        agreements = list(check_onnx(tmp_path / "network.onnx", Deployed(network), network))
+        assert max(agreement.deviation for agreement in agreements) > 1e-4
 
     def test_a_deviation_that_is_no_number_is_refused(self, written):
         network = tiny()

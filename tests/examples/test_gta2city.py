@@ -46,7 +46,7 @@ def test_a_finished_row_is_not_trained_again(config, monkeypatch, capsys):
     again = json.loads((config.output / "results.json").read_text())
     assert all(again[row] == results[row] for row in ROWS)
     assert f"{100 * results['adapted']['mIoU']:.1f}" in capsys.readouterr().out
-    with pytest.raises(FileExistsError, match="seed 0 instead of 1; choose another"):
+    with pytest.raises(FileExistsError, match="seed 0 instead of 1; take those settings"):
         main(replace(config, seed=1))
 
 

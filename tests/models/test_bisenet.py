@@ -223,7 +223,7 @@ class TestSaving:
         names = {"images": torch.rand(1, 3, 64, 96)}
         exec(code.replace("this folder, or the name of its repository", str(folder)), names)
         assert names["logits"].shape[2:] == (64, 96)
-        assert names["mean"] == (0.5, 0.5, 0.5)
+        assert names["mean"].tolist() == [0.5, 0.5, 0.5]
 
     @pytest.mark.parametrize("in_channels", [1, 3, 4])
     @pytest.mark.parametrize(
@@ -350,6 +350,12 @@ class TestLoadingWhatDoesNotFit:
         with pytest.raises(FileNotFoundError, match=name):
             BiSeNet.from_pretrained(folder)
 
+    def test_a_broken_file_of_weights_is_named(self, folder):
+        weights = folder / "model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:1000])
+        with pytest.raises(ValueError, match=f"weights in '{folder}'"):
+            BiSeNet.from_pretrained(folder)
+
     def test_a_folder_that_does_not_exist_is_refused(self, tmp_path):
         with pytest.raises(FileNotFoundError, match=r"folder that save_pretrained wrote.*missing"):
             BiSeNet.from_pretrained(tmp_path / "missing")
@@ -370,6 +376,10 @@ class TestErrors:
     def test_images_of_bytes_are_refused(self):
         with pytest.raises(TypeError, match=r"floating-point images, got torch\.uint8.*by 255"):
             tiny()(torch.zeros(1, 3, 64, 64, dtype=torch.uint8))
+
+    def test_what_is_no_tensor_is_refused(self):
+        with pytest.raises(TypeError, match="ndarray"):
+            tiny()(np.zeros((1, 3, 64, 64), dtype=np.float32))
 
     @pytest.mark.parametrize("size", [(31, 64), (64, 31)])
     def test_images_that_are_too_small_are_refused(self, size):

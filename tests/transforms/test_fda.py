@@ -19,6 +19,12 @@ betas = st.sampled_from([0.0, 0.5]) | st.floats(0, 0.5)
 seeds = st.integers(0, 2**32 - 1)
 
 
+@pytest.mark.parametrize("other", [None, np.zeros((1, 3, 8, 8))])
+def test_refuses_what_is_no_tensor(other):
+    with pytest.raises(TypeError, match="must be Tensor"):
+        fourier_domain_adaptation(torch.zeros(1, 3, 8, 8), other, 0.1)
+
+
 @given(sides, sides, betas, seeds)
 def test_equals_the_reference_for_every_size_and_beta(height, width, beta, seed):
     source, target = images(2, 3, height, width, seed=seed)
@@ -224,9 +230,9 @@ def test_integer_images_are_refused_with_advice(which):
         ((0, 3, 8, 8), (0, 3, 8, 8), r"at least one of source images .* got \(0, 3, 8, 8\)"),
         ((1, 3, 8, 8), (1, 3, 1, 8, 8), r"amplitude .*b \+ 1\), got \(1, 3, 1, 8, 8\)"),
         ((1, 3, 8, 8), (1, 3, 2, 9, 8), r"amplitude .*b \+ 1\), got \(1, 3, 2, 9, 8\)"),
-        ((4, 3, 8, 8), (2, 3, 8, 8), r"target of 4 or 1 images .* got \(2, 3, 8, 8\)"),
-        ((2, 3, 8, 8), (2, 1, 8, 8), r"with 3 channels .* got \(2, 1, 8, 8\)"),
-        ((2, 3, 8, 8), (1, 1, 2, 3, 3), r"with 3 channels .* got \(1, 1, 2, 3, 3\)"),
+        ((4, 3, 8, 8), (2, 3, 8, 8), r"target of one image or of 4, .* got \(2, 3, 8, 8\)"),
+        ((2, 3, 8, 8), (2, 1, 8, 8), r"with 3 channels, .* got \(2, 1, 8, 8\)"),
+        ((2, 3, 8, 8), (1, 1, 2, 3, 3), r"with 3 channels, .* got \(1, 1, 2, 3, 3\)"),
         ((1, 3, 40, 40), (1, 3, 40, 7), r"frequencies up to 4, .* with 3; .* a larger target"),
         ((1, 3, 40, 40), (1, 3, 2, 4, 4), r"frequencies up to 4, .* with 3; .* for the amplitude"),
     ],

@@ -115,6 +115,11 @@ def test_refuses_a_tensor_of_betas_and_says_where_it_goes():
         FDA(torch.tensor([0.01, 0.1]))
 
 
+def test_refuses_a_beta_in_the_place_of_parameters_and_says_its_name():
+    with pytest.raises(TypeError, match=r"got float; a beta .*fda\(source, target, beta=beta\)"):
+        FDA()(*images(2, 3, 8, 8), 0.1)
+
+
 @pytest.mark.parametrize("settings", [0.3, (0.1, 0.2)])
 @pytest.mark.parametrize("p", [1.0, 0.5])
 def test_a_call_may_bring_its_own_betas(settings, p):

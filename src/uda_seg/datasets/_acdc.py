@@ -1,10 +1,14 @@
 from pathlib import Path
-from typing import Literal, Unpack
+from typing import Literal, Unpack, get_args
 
 from uda_seg.datasets._classes import TRAIN_IDS
 from uda_seg.datasets._folder import Options, SegmentationFolder
+from uda_seg.datasets._words import SPLITS, Split, require_one_of
 
 __all__ = ["ACDC"]
+
+Condition = Literal["fog", "night", "rain", "snow"]
+_CONDITIONS = get_args(Condition)
 
 
 class ACDC(SegmentationFolder):
@@ -35,12 +39,14 @@ class ACDC(SegmentationFolder):
     def __init__(
         self,
         root: str | Path,
-        condition: Literal["fog", "night", "rain", "snow"],
-        split: Literal["train", "val", "test"] = "train",
+        condition: Condition,
+        split: Split = "train",
         *,
         labels: bool = True,
         **options: Unpack[Options],
     ) -> None:
+        require_one_of("a condition", condition, _CONDITIONS)
+        require_one_of("a split", split, SPLITS)
         super().__init__(
             Path(root, "rgb_anon", condition, split),
             Path(root, "gt", condition, split) if labels else None,

@@ -4,6 +4,7 @@ from typing import Literal, Unpack
 from uda_seg.datasets._classes import RAW_IDS, TRAIN_IDS
 from uda_seg.datasets._files import skip_list
 from uda_seg.datasets._folder import Options, SegmentationFolder
+from uda_seg.datasets._words import require_one_of
 
 __all__ = ["Cityscapes"]
 
@@ -54,12 +55,8 @@ class Cityscapes(SegmentationFolder):
         labels: bool = True,
         **options: Unpack[Options],
     ) -> None:
-        if annotation not in _SPLITS:
-            raise ValueError(f"expected an annotation out of {tuple(_SPLITS)}, got {annotation!r}")
-        if split not in _SPLITS[annotation]:
-            raise ValueError(
-                f"expected a {annotation} split out of {_SPLITS[annotation]}, got {split!r}"
-            )
+        require_one_of("an annotation", annotation, _SPLITS)
+        require_one_of(f"a {annotation} split", split, _SPLITS[annotation])
         options["skip"] = _BAD_FRAMES | skip_list(options.get("skip", ()))
         truth = f"gt{annotation.title()}"
         super().__init__(

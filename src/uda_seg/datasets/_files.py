@@ -36,6 +36,11 @@ def pair_files(
     """Find the label of each image; arguments and errors are those of ``SegmentationFolder``."""
     found = _image_files(images, image_ending)
     skipped = {image: "listed" for image in found.values() if _is_listed(image, skip)}
+    if labels is not None and not labels.is_dir():
+        raise FileNotFoundError(
+            f"expected a folder {labels}, which does not exist; without labels, if it is to have "
+            "none: labels=False, of a SegmentationFolder labels=None"
+        )
     files = {} if labels is None else _label_files(labels, label_ending)
     if labels is not None:
         without = [found[key] for key in found if key not in files and found[key] not in skipped]

@@ -1,6 +1,6 @@
 """The one reader, of which all others are layouts."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TypedDict, get_args
 
@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from uda_seg.datasets._classes import IGNORE_INDEX, TRAIN_IDS
 from uda_seg.datasets._files import Missing, pair_files, skip_list
 from uda_seg.datasets._sample import Sample, open_ids, open_image
+from uda_seg.datasets._words import require_one_of
 
 __all__ = ["Options", "SegmentationFolder"]
 
@@ -97,10 +98,9 @@ class SegmentationFolder(Dataset[Sample]):
         skip: Collection[str] | Path = (),
         missing: Missing = "raise",
     ) -> None:
-        if missing not in get_args(Missing):
-            raise ValueError(f"expected missing out of {get_args(Missing)}, got {missing!r}")
-        if size is not None and (len(size) != 2 or min(size) < 1):
-            raise ValueError(f"expected a size of two positive numbers or None, got {size}")
+        require_one_of("missing", missing, get_args(Missing))
+        if size is not None and (not isinstance(size, Sequence) or len(size) != 2 or min(size) < 1):
+            raise ValueError(f"expected a size (height, width) or None, got {size}")
         self.ids = dict(ids)
         self._table = _table(ids)
         self.size = size

@@ -1,8 +1,9 @@
 from pathlib import Path
-from typing import Literal, Unpack
+from typing import Unpack
 
 from uda_seg.datasets._classes import TRAIN_IDS
 from uda_seg.datasets._folder import Options, SegmentationFolder
+from uda_seg.datasets._words import SPLITS, Split, require_one_of
 
 __all__ = ["IDD"]
 
@@ -33,11 +34,12 @@ class IDD(SegmentationFolder):
     def __init__(
         self,
         root: str | Path,
-        split: Literal["train", "val", "test"] = "train",
+        split: Split = "train",
         *,
         labels: bool = True,
         **options: Unpack[Options],
     ) -> None:
+        require_one_of("a split", split, SPLITS)
         super().__init__(
             Path(root, "leftImg8bit", split),
             Path(root, "gtFine", split) if labels else None,

@@ -87,7 +87,8 @@ def bisenet_loss(
 
     Args:
         logits: ``(B, K, h, w)`` of the main output.
-        auxiliary: the same of each auxiliary output; None or empty leaves the main loss alone.
+        auxiliary: the same of each auxiliary output; None, as of a network in evaluation mode, or
+            empty leaves the main loss alone.
         labels: ``(B, H, W)`` class ids in ``[0, K)`` or ``ignore_index``.
         auxiliary_weight: what an auxiliary loss counts against the main one.
         threshold: as in :func:`ohem_cross_entropy`.

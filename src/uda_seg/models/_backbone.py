@@ -7,7 +7,6 @@ from typing import Any
 
 import timm
 import torch
-from einops import rearrange
 from timm.layers.format import Format
 from timm.layers.helpers import to_2tuple
 from torch import Tensor, nn
@@ -53,7 +52,7 @@ def extract_features(backbone: nn.Module, images: Tensor) -> tuple[Tensor, Tenso
     sizes: ImageSizes = getattr(backbone, "image_sizes", ImageSizes())
     features = backbone(fit_images(images, sizes))
     if getattr(backbone, "output_fmt", Format.NCHW) == Format.NHWC:
-        features = [rearrange(feature, "b h w c -> b c h w") for feature in features]
+        features = [feature.permute(0, 3, 1, 2) for feature in features]
     if sizes.step != (1, 1):
         features = map(crop_features, features, (images, images), _STRIDES)
     stride16, stride32 = features

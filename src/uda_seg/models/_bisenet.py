@@ -2,9 +2,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
+import torch
 import torch.nn.functional as F
 from huggingface_hub import PyTorchModelHubMixin
 from huggingface_hub.errors import HFValidationError
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from uda_seg.models._backbone import create_backbone, extract_features, normalization
@@ -195,17 +197,17 @@ class BiSeNet(
 
         Raises:
             FileNotFoundError: if there is no such folder, or a file is missing from it.
-            ValueError: if a weight is missing, unknown or of another shape.
+            ValueError: if a weight is missing, unknown or of another shape, or the file is broken.
         """
         source = str(pretrained_model_name_or_path)
         try:
             network: Self = super().from_pretrained(source, **kwargs)
-        except HFValidationError as error:
+        except HFValidationError:
             raise FileNotFoundError(
                 "expected a folder that save_pretrained wrote, or a repository of the Hugging Face "
                 f"hub, got {source!r}, which is neither"
-            ) from error
-        except RuntimeError as error:
+            ) from None
+        except (RuntimeError, SafetensorError) as error:
             raise ValueError(
                 f"expected weights in {source!r} that this network can load: {error}; leave its "
                 "arguments as they were saved, and exchange layers afterwards"
@@ -229,7 +231,7 @@ class BiSeNet(
                 f"expected images of shape (B, {self.in_channels}, H, W), got "
                 f"{tuple(images.shape)}; BiSeNet(..., in_channels=C) takes other channel counts"
             )
-        if not images.is_floating_point():
+        if not torch.is_floating_point(images):  # which refuses what is no tensor
             raise TypeError(
                 f"expected floating-point images, got {images.dtype}; divide uint8 images by 255 "
                 "and normalise them by network.normalization"

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from uda_seg.pseudo_labels._checks import free_to_look, require_probabilities, require_share
+
 __all__ = ["mean_prediction", "pseudo_label"]
 
 
@@ -69,7 +71,8 @@ def pseudo_label(
 
     Raises:
         ValueError: if the probabilities have another shape, or the thresholds are neither one nor
-            one a class.
+            one a class; on a CPU also if one of them is above 1, or a tensor's threshold is out
+            of [0, 1].
 
     Example:
         >>> import torch
@@ -82,6 +85,13 @@ def pseudo_label(
             f"expected probabilities of shape (B, K, H, W), got {tuple(probabilities.shape)}"
         )
     confidence, label = probabilities.max(dim=1)
+    if free_to_look(confidence):
+        require_probabilities(confidence)
+    if not isinstance(threshold, Tensor):
+        require_share(threshold)
+    elif free_to_look(threshold) and threshold.numel():
+        require_share(threshold.amin().item())
+        require_share(threshold.amax().item())
     if isinstance(threshold, Tensor) and threshold.ndim > 0:
         if threshold.shape != probabilities.shape[1:2]:
             raise ValueError(

@@ -1,6 +1,8 @@
 import torch
 from torch import Tensor
 
+from uda_seg.pseudo_labels._checks import free_to_look, require_probabilities, require_share
+
 __all__ = ["confident_share"]
 
 
@@ -22,7 +24,8 @@ def confident_share(probabilities: Tensor, threshold: float = 0.968) -> Tensor:
         ``(B,)`` in [0, 1], float32 (float64 for float64 probabilities), without a gradient.
 
     Raises:
-        ValueError: if the shape is another one or has no pixel, or the threshold is out of range.
+        ValueError: if the shape is another one or has no pixel, or the threshold is out of range;
+            on a CPU also if a value is above 1.
 
     Example:
         >>> import torch
@@ -35,8 +38,9 @@ def confident_share(probabilities: Tensor, threshold: float = 0.968) -> Tensor:
             "expected probabilities of shape (B, K, H, W) with at least one pixel, got "
             f"{tuple(probabilities.shape)}"
         )
-    if not 0 <= threshold <= 1:
-        raise ValueError(f"expected a threshold in [0, 1], got {threshold}")
+    require_share(threshold)
     dtype = torch.promote_types(probabilities.dtype, torch.float32)
-    confident = probabilities.amax(dim=1) >= threshold
-    return confident.to(dtype).mean(dim=(1, 2))
+    confidence = probabilities.amax(dim=1)
+    if free_to_look(confidence):
+        require_probabilities(confidence)
+    return (confidence >= threshold).to(dtype).mean(dim=(1, 2))

@@ -2,10 +2,11 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from uda_seg.pseudo_labels._checks import require_probabilities
+
 __all__ = ["ClassThresholds"]
 
 _BINS = 2**16
-_ROUNDING = 2**-7  # of a mean of probabilities in bfloat16, the coarsest
 
 
 class ClassThresholds:
@@ -68,11 +69,7 @@ class ClassThresholds:
                 f"{tuple(probabilities.shape)}"
             )
         confidence, label = probabilities.detach().max(dim=1)
-        if not (confidence <= 1 + _ROUNDING).all():
-            raise ValueError(
-                "expected probabilities in [0, 1], got a highest of "
-                f"{confidence.max().item():.4g}; take the softmax of logits first"
-            )
+        require_probabilities(confidence)
         bins = (confidence.float() * _BINS).long().clamp(0, _BINS - 1)
         cells = (label * _BINS + bins).flatten()
         self._counts = self._counts.to(cells.device)

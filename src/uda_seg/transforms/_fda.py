@@ -117,6 +117,7 @@ def low_frequency_amplitude(target: Tensor, beta: float) -> Tensor:
 
 def _available_frequencies(target: Tensor, source: Tensor) -> int:
     """How many the target has, from its images or from its amplitudes."""
+    check_floating_point(target, "target")
     batch_size, channels = source.shape[:2]
     is_amplitude = target.ndim == 5
     if not is_amplitude:
@@ -128,8 +129,8 @@ def _available_frequencies(target: Tensor, source: Tensor) -> int:
         )
     if target.shape[1] != channels or target.shape[0] not in (1, batch_size):
         raise ValueError(
-            f"expected a target of {batch_size} or 1 images with {channels} channels for source "
-            f"images {tuple(source.shape)}, got {tuple(target.shape)}"
+            f"expected a target of one image or of {batch_size}, with {channels} channels, for "
+            f"source images {tuple(source.shape)}, got {tuple(target.shape)}"
         )
     return target.shape[-1] - 1 if is_amplitude else min(target.shape[-2:]) // 2
 
@@ -161,7 +162,7 @@ def _amplitude_change(spectrum: Spectrum, style: Tensor) -> Spectrum:
 
 def check_floating_point(images: Tensor, name: str) -> None:
     """Refuse integer images, with advice."""
-    if not images.is_floating_point():
+    if not torch.is_floating_point(images):  # which refuses what is no tensor
         raise TypeError(
             f"expected floating-point {name} images in [0, 1], got {images.dtype}; "
             "divide uint8 images by 255 first"

@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kornia.augmentation import IntensityAugmentationBase2D
@@ -85,9 +85,14 @@ class FDA(IntensityAugmentationBase2D):
             ``(B, C, H, W)``; ``(C, H, W)`` for such an input with ``keepdim=True``.
 
         Raises:
-            TypeError: if the images are not floating point.
+            TypeError: if the images are not floating point, or ``params`` is a beta.
             ValueError: if there is no target, or as :func:`fourier_domain_adaptation`.
         """
+        if params is not None and not isinstance(params, Mapping):
+            raise TypeError(
+                "expected params of an earlier call, got "
+                f"{type(params).__name__}; a beta goes by its name: fda(source, target, beta=beta)"
+            )
         check_floating_point(source, "source")
         if target is not None:
             if params is None:

@@ -1,0 +1,15 @@
+"""Arguments that are one of a few words."""
+
+from collections.abc import Collection
+from typing import Literal
+
+__all__ = ["SPLITS", "Split", "require_one_of"]
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+
+def require_one_of(what: str, given: str, known: Collection[str]) -> None:
+    """Refuse any other, and say which there are."""
+    if given not in known:
+        raise ValueError(f"expected {what} out of {', '.join(known)}, got {given!r}")
