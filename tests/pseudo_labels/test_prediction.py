@@ -88,3 +88,11 @@ def test_thresholds_and_probabilities_that_do_not_fit_are_refused():
         pseudo_label(torch.rand(1, 3, 4, 4), torch.rand(2))
     with pytest.raises(ValueError, match=r"\(B, K, H, W\), got \(3, 4, 4\)"):
         pseudo_label(torch.rand(3, 4, 4))
+    with pytest.raises(ValueError, match=r"got a highest of 2.*softmax"):
+        pseudo_label(torch.full((1, 3, 4, 4), 2.0))
+
+
+@pytest.mark.parametrize("threshold", [1.5, -0.1, torch.tensor([0.5, 0.5, 1.5])])
+def test_thresholds_that_none_or_all_would_pass_are_refused(threshold):
+    with pytest.raises(ValueError, match=r"threshold in \[0, 1\], got"):
+        pseudo_label(torch.rand(1, 3, 4, 4), threshold)

@@ -46,3 +46,8 @@ def test_probabilities_of_another_shape_are_refused_instead_of_nan(shape):
 def test_a_threshold_out_of_range_is_refused(threshold):
     with pytest.raises(ValueError, match=r"threshold in \[0, 1\], got"):
         confident_share(torch.rand(1, 3, 4, 4), threshold)
+
+
+def test_logits_are_refused():
+    with pytest.raises(ValueError, match=r"got a highest of 3.*softmax"):
+        confident_share(torch.full((1, 2, 4, 4), 3.0))
