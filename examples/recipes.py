@@ -101,6 +101,7 @@ _BEYOND: dict[str, Recipe] = {
     "target only, strong augmentation": replace(_STRONG, labels="target"),
     "strong, re-estimated": replace(_STRONG, reestimated=True),
     "strong, control": replace(_STRONG, target_statistics=True),
+    "strong, FDA 0.05": replace(_STRONG, target_statistics=True, beta=0.05),
     "strong, light D + FDA 0.05": replace(_STRONG, discriminator="light", beta=0.05),
     "self-training": _TAUGHT,
     "self-training, re-estimated": replace(_TAUGHT, reestimated=True),

@@ -25,6 +25,6 @@ def test_a_condition_and_a_split_hold_their_own_images_only(tmp_path):
 def test_the_test_split_opens_without_labels(tmp_path):
     write_acdc(tmp_path, split="test")
     shutil.rmtree(tmp_path / "gt")
-    with pytest.raises(FileNotFoundError, match="gt/fog/test, which does not exist.*labels=False"):
+    with pytest.raises(FileNotFoundError, match=r"gt/fog/test, which does not exist.*labels=False"):
         ACDC(tmp_path, "fog", "test")
     assert len(ACDC(tmp_path, "fog", "test", labels=False)) == 1

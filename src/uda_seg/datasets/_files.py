@@ -38,8 +38,8 @@ def pair_files(
     skipped = {image: "listed" for image in found.values() if _is_listed(image, skip)}
     if labels is not None and not labels.is_dir():
         raise FileNotFoundError(
-            f"expected a folder {labels}, which does not exist; without labels, if it is to have "
-            "none: labels=False, of a SegmentationFolder labels=None"
+            f"expected a folder {labels}, which does not exist; labels=False, of a "
+            "SegmentationFolder labels=None, reads images alone"
         )
     files = {} if labels is None else _label_files(labels, label_ending)
     if labels is not None:
