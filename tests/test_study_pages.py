@@ -16,6 +16,7 @@ MAIN = (
     "FDA 0.05",
     "light D",
     "light D + FDA 0.05",
+    "strong, FDA 0.05",
     "self-training",
     "self-training, rare classes",
 )
