@@ -37,7 +37,7 @@ def fourier_domain_adaptation(source: Tensor, target: Tensor, beta: float | Tens
             or too high for the target becomes NaN.
 
     Returns:
-        ``(B, C, H, W)`` of the source's dtype; a little outside [0, 1] where the styles differ.
+        ``(B, C, H, W)`` of the source's dtype; outside [0, 1] where the styles differ much.
 
     Raises:
         TypeError: if the images are not floating point, or ``beta`` is a range.
