@@ -31,17 +31,22 @@ from uda_seg.datasets import GTA5, Sample, SegmentationFolder
 FRAMES = 4
 FULL, SIZE = (1052, 1914), (512, 1024)
 READER = "full size, the reader"
+Results = dict[str, dict[str, Any]]
 
 
 def main() -> None:
     """Measure all, print a table, write the JSON."""
+    publish("data_reading", reading, "pillow", "torchvision", "kornia_rs")
+
+
+def publish(name: str, measure: Callable[[Path], Results], *packages: str) -> None:
+    """Measure on some frames, print a table, write the JSON."""
     with TemporaryDirectory() as folder:
         root = Path(folder, "GTA5")
         write_frames(root)
-        results = reading(root)
+        results = measure(root)
     show(results)
-    packages = ("pillow", "torchvision", "kornia_rs")
-    print(save("data_reading", {"frames": FRAMES, "results": results}, *packages))
+    print(save(name, {"frames": FRAMES, "results": results}, *packages))
 
 
 def write_frames(root: Path) -> None:
@@ -58,7 +63,7 @@ def write_frames(root: Path) -> None:
         label.save(root / "labels" / f"{index:05d}.png")
 
 
-def reading(root: Path) -> dict[str, dict[str, Any]]:
+def reading(root: Path) -> Results:
     """Milliseconds a sample on one core, samples a second, and how they differ."""
     torch.set_num_threads(1)
     full = GTA5(root, size=SIZE)
@@ -146,7 +151,7 @@ def kilobytes(data: SegmentationFolder) -> float:
     return sum(float(path.stat().st_size) for path in files) / FRAMES / 1e3
 
 
-def show(results: dict[str, dict[str, Any]]) -> None:
+def show(results: Results) -> None:
     """Every figure as it is."""
     table = Table("what is read", *next(iter(results.values())))
     for name, row in results.items():

@@ -11,15 +11,14 @@ those of ``data_reading.py``. The trainings run one after the other, and not in 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
 
 import torch
 import torch.nn.functional as F
 from torch.profiler import profile, record_function
 from torch.utils.data import DataLoader, default_collate
 
-from data_reading import FRAMES, SIZE, prepared, show, write_frames
-from measuring import DEVICE, save
+from data_reading import FRAMES, SIZE, Results, prepared, publish
+from measuring import DEVICE
 from sampling import PositionSampler
 from uda_seg.datasets import GTA5, Sample, SegmentationFolder
 from uda_seg.models import BiSeNet
@@ -32,15 +31,10 @@ TRAININGS = {  # size, backbone, batch size, steps
 
 def main() -> None:
     """Measure all, print a table, write the JSON."""
-    with TemporaryDirectory() as folder:
-        root = Path(folder, "GTA5")
-        write_frames(root)
-        results = waiting(root)
-    show(results)
-    print(save("data_waiting", {"frames": FRAMES, "results": results}, "pillow", "timm"))
+    publish("data_waiting", waiting, "pillow", "timm")
 
 
-def waiting(root: Path) -> dict[str, dict[str, float]]:
+def waiting(root: Path) -> Results:
     """Milliseconds of a step and of the wait for its batch, against batches held in memory."""
     results = {}
     for name, (size, backbone, batch_size, steps) in TRAININGS.items():

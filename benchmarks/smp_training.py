@@ -16,14 +16,12 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
-from rich.console import Console
-from rich.table import Table
 from segmentation_models_pytorch.losses import SoftCrossEntropyLoss
 from torch import Tensor, nn
 
 from measuring import peak_memory, save, time_in_turns
 from smp_inference import BACKBONES, networks, some_images
-from training_loss import mostly_right_logits, some_labels, up_sampled
+from training_loss import mostly_right_logits, show, some_labels, up_sampled
 from uda_seg.losses import upsampled_cross_entropy
 
 LOSS_SIZE = (512, 1024)
@@ -39,7 +37,7 @@ def main() -> None:
     for what, candidates in runs.items():
         for name, run in candidates.items():
             results[what][name] |= {"loss": run().item(), "peak_MiB": peak_memory(run)}
-    show(results)
+    show(results, "ours", lambda candidates, _: next(iter(candidates.values())))
     settings = {"loss_size": LOSS_SIZE, "batch_size": BATCH_SIZE, "size": SIZE}
     packages = ("timm", "segmentation_models_pytorch")
     print(save("smp_training", settings | {"results": results}, *packages))
@@ -83,24 +81,6 @@ def steps(backbone: str) -> Runs:
         name: partial(run, network.train(), ours=name == "BiSeNet")
         for name, network in networks(backbone).items()
     }
-
-
-def show(results: dict[str, dict[str, dict[str, float]]]) -> None:
-    """Print what docs/benchmarks.md quotes; the first candidate is ours."""
-    table = Table("what", "of", "ms", "of ours", "peak MiB", "of ours", "value")
-    for what, candidates in results.items():
-        ours = next(iter(candidates.values()))
-        for name, figures in candidates.items():
-            table.add_row(
-                what,
-                name,
-                f"{figures['median_ms']:.1f}",
-                f"{figures['median_ms'] / ours['median_ms']:.2f}",
-                f"{figures['peak_MiB']:.0f}",
-                f"{figures['peak_MiB'] / ours['peak_MiB']:.2f}",
-                f"{figures['loss']:.5f}",
-            )
-    Console(width=100).print(table)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ BACKBONES = ["resnet18", "lcnet_050"]
 CLASSES = 19
 Loss = Callable[[Tensor, Tensor], Tensor]
 Runs = dict[str, Callable[[], Tensor]]
+Candidates = dict[str, dict[str, float]]  # figures by name
 
 
 def main() -> None:
@@ -45,7 +46,7 @@ def main() -> None:
         for candidate, run in candidates.items():
             results[name][candidate]["loss"] = run().item()
             results[name][candidate]["peak_MiB"] = peak_memory(run)
-    show(results)
+    show(results, "plain", plain_one)
     print(save("training_loss", results, "timm"))
 
 
@@ -115,19 +116,27 @@ def mostly_right_logits(labels: Tensor, stride: int) -> Tensor:
     )
 
 
-def show(results: dict[str, dict[str, dict[str, float]]]) -> None:
-    """Print what docs/training-loss.md quotes."""
-    table = Table("what", "loss", "ms", "low", "high", "of plain", "peak MiB", "of plain", "value")
-    for name, candidates in results.items():
-        for candidate, figures in candidates.items():
-            plain = candidates["plain OHEM" if "OHEM" in candidate else "plain"]
+def plain_one(candidates: Candidates, name: str) -> dict[str, float]:
+    """What a banded loss is to be compared with."""
+    return candidates["plain OHEM" if "OHEM" in name else "plain"]
+
+
+def show(
+    results: dict[str, Candidates], named: str, base: Callable[[Candidates, str], dict[str, float]]
+) -> None:
+    """Print what the docs quote: each candidate's figures, and as shares of the base's."""
+    of = f"of {named}"
+    table = Table("what", "candidate", "ms", "low", "high", of, "peak MiB", of, "value")
+    for what, candidates in results.items():
+        for name, figures in candidates.items():
+            other = base(candidates, name)
             table.add_row(
+                what,
                 name,
-                candidate,
-                *(f"{figures[key]:.0f}" for key in ("median_ms", "low_ms", "high_ms")),
-                f"{figures['median_ms'] / plain['median_ms']:.2f}",
+                *(f"{figures[key]:.1f}" for key in ("median_ms", "low_ms", "high_ms")),
+                f"{figures['median_ms'] / other['median_ms']:.2f}",
                 f"{figures['peak_MiB']:.0f}",
-                f"{figures['peak_MiB'] / plain['peak_MiB']:.2f}",
+                f"{figures['peak_MiB'] / other['peak_MiB']:.2f}",
                 f"{figures['loss']:.5f}",
             )
     Console(width=120).print(table)

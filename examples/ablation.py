@@ -30,15 +30,14 @@ from cast import DISCRIMINATORS
 from comparison import save_comparison
 from config import Config
 from environment import environment
-from evaluation import CLASS_NAMES, summary
+from evaluation import CLASS_NAMES
 from exclusive import exclusive
-from experiment import weigh
+from experiment import run_rows, weigh
 from hardware import open_fabric
-from recipes import ROWS, STUDY, training_of
-from rows import Row
+from recipes import ROWS, STUDY
+from rows import Row, figures_of
 from streets import Streets, open_streets
 from study_tables import study_tables
-from training import run
 
 Rows = Mapping[str, Row]
 PICTURED = ("target only", "no adaptation", "light D", "light D + FDA 0.10")
@@ -78,13 +77,7 @@ def main(ablation: Ablation) -> None:
     for seed in ablation.seeds:
         each = replace(config, seed=seed, output=config.output / f"seed-{seed}")
         with exclusive(fabric, each.output):
-            runs[seed] = {
-                name: run(
-                    fabric, each, name, ROWS[name], streets[of], weights[of], trained_as=training
-                )
-                for name in ablation.rows
-                for of, training in [(ROWS[name].labels, training_of(name, ROWS))]
-            }
+            runs[seed] = run_rows(fabric, each, ablation.rows, ROWS, streets, weights)
         if fabric.is_global_zero:
             report(config, runs, streets["source"])
 
@@ -92,14 +85,7 @@ def main(ablation: Ablation) -> None:
 def report(config: Config, runs: Mapping[int, Rows], streets: Streets) -> None:
     """Write ``ablation.md``, ``ablation.json`` and ``ablation.png``, and print the tables."""
     figures = {
-        name: {
-            seed: {
-                **summary(rows[name].matrix),
-                "training_seconds": rows[name].seconds,
-                "evaluations": [asdict(each) for each in rows[name].evaluations],
-            }
-            for seed, rows in runs.items()
-        }
+        name: {seed: figures_of(rows[name]) for seed, rows in runs.items()}
         for name in next(iter(runs.values()))
     }
     costs = {name: discriminator_costs(name, config.size) for name in DISCRIMINATORS}

@@ -1,7 +1,7 @@
 """Some recipes side by side: train a row for each, then show them as table and picture."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 
 import torch
@@ -13,17 +13,17 @@ from atomic import atomic_path
 from comparison import save_comparison
 from config import Config
 from environment import environment
-from evaluation import iou_table, summary
+from evaluation import iou_table
 from exclusive import exclusive
 from hardware import open_fabric
 from recipes import Recipe, training_of
-from rows import Row
+from rows import Row, figures_of
 from streets import Streets, open_streets
 from study_tables import selection_table
 from supervision import class_weights
 from training import run
 
-__all__ = ["run_experiment", "weigh"]
+__all__ = ["run_experiment", "run_rows", "weigh"]
 
 
 def run_experiment(config: Config, recipes: Mapping[str, Recipe]) -> None:
@@ -36,20 +36,33 @@ def run_experiment(config: Config, recipes: Mapping[str, Recipe]) -> None:
         streets = open_streets(config.source_root, config.target_root, config.size)
     weights = weigh(fabric, streets)
     with exclusive(fabric, config.output):
-        rows = {
-            name: run(
-                fabric,
-                config,
-                name,
-                recipe,
-                streets,
-                weights,
-                trained_as=training_of(name, recipes),
-            )
-            for name, recipe in recipes.items()
-        }
+        rows = run_rows(fabric, config, recipes, recipes, {"source": streets}, {"source": weights})
         if fabric.is_global_zero:
             _show(config, streets, rows)
+
+
+def run_rows(
+    fabric: Fabric,
+    config: Config,
+    names: Iterable[str],
+    recipes: Mapping[str, Recipe],
+    streets: Mapping[str, Streets],
+    weights: Mapping[str, torch.Tensor],
+) -> dict[str, Row]:
+    """Train and score these of the recipes, each on the labels that it learns from."""
+    return {
+        name: run(
+            fabric,
+            config,
+            name,
+            recipes[name],
+            streets[of],
+            weights[of],
+            trained_as=training_of(name, recipes),
+        )
+        for name in names
+        for of in [recipes[name].labels]
+    }
 
 
 def weigh(fabric: Fabric, streets: Streets) -> torch.Tensor:
@@ -60,14 +73,7 @@ def weigh(fabric: Fabric, streets: Streets) -> torch.Tensor:
 
 def _show(config: Config, streets: Streets, rows: Mapping[str, Row]) -> None:
     """Write figures and picture, and print the table."""
-    figures = {
-        name: {
-            **summary(row.matrix),
-            "training_seconds": row.seconds,
-            "evaluations": [asdict(each) for each in row.evaluations],
-        }
-        for name, row in rows.items()
-    }
+    figures = {name: figures_of(row) for name, row in rows.items()}
     report = {"config": asdict(config), "environment": environment(), **figures}
     with atomic_path(config.output / "results.json") as file:
         file.write_text(json.dumps(report, indent=2, default=str))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from atomic import atomic_path
-from evaluation import CLASS_NAMES
+from evaluation import CLASS_NAMES, summary
 from manifest import require_same_settings
 from recipes import Recipe
 from selection import Evaluation
@@ -19,7 +19,7 @@ from uda_seg.models import BiSeNet
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-__all__ = ["Row", "load_row", "save_row", "settings_of"]
+__all__ = ["Row", "figures_of", "load_row", "save_row", "settings_of"]
 
 MANIFEST = "row.json"
 _FREE = {"output", "workers", "checkpoint_every"}
@@ -47,6 +47,15 @@ def settings_of(config: "DataclassInstance", recipe: Recipe, processes: int) -> 
     text = json.dumps(decisive, default=lambda path: str(path.resolve()))
     plain: dict[str, Any] = json.loads(text)
     return plain
+
+
+def figures_of(row: Row) -> dict[str, Any]:
+    """What a results file says of a row."""
+    return {
+        **summary(row.matrix),
+        "training_seconds": row.seconds,
+        "evaluations": [asdict(each) for each in row.evaluations],
+    }
 
 
 def save_row(folder: Path, settings: Mapping[str, Any], row: Row) -> None:

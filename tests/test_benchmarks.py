@@ -1,22 +1,17 @@
 """The figures of docs/benchmarks.md against their results, and what every benchmark keeps to."""
 
 import importlib
-import json
 import re
-from pathlib import Path
 
 import pytest
 from PIL import Image
 
-ROOT = Path(__file__).parents[1]
+from published import ROOT, results
+
 FOLDER = ROOT / "benchmarks"
 SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.py"))
 BENCHMARKS = sorted({*SCRIPTS} - {"measuring", "run_all"})
 PAGE = (ROOT / "docs/benchmarks.md").read_text()
-
-
-def results(name):
-    return json.loads((FOLDER / f"results/{name}.json").read_text())
 
 
 @pytest.fixture

@@ -13,12 +13,13 @@ from torch.optim.swa_utils import AveragedModel, update_bn
 import teaching
 from adaptation import source_step
 from batch_norm import running_statistics_kept
+from oracles.class_mix import mixed_without_a_draw
 from oracles.tiny import TinyNetwork
 from supervision import segmentation_loss
 from teaching import SelfTraining, self_training_step, strong_augmentation
 from uda_seg.models import BiSeNet
 from uda_seg.pseudo_labels import ramped_ema
-from uda_seg.transforms import MixedBatch, block_mask, class_mix
+from uda_seg.transforms import block_mask, class_mix
 
 STEPS, CLASSES = 3, 5
 QUIET = SelfTraining(strong=False, teacher_decay=0.6, confidence=0.45, block_size=24)
@@ -246,19 +247,8 @@ def test_mixed_images_teach_what_was_pasted_however_unsure_the_teacher_is(settin
     torch.testing.assert_close(found[0], found[1], rtol=0, atol=0)
 
 
-def even_classes_mixed(images, labels, target_images, target_labels, *, target_weights):
-    """Nothing is drawn, so that it does not matter how a batch is cut."""
-    pasted = labels % 2 == 0
-    return MixedBatch(
-        torch.where(pasted[:, None], images, target_images),
-        torch.where(pasted, labels, target_labels),
-        torch.where(pasted, 1, target_weights[:, None, None]),
-        pasted,
-    )
-
-
 def test_micro_batches_equal_one_large_batch_without_batch_norm(setting, fabric, monkeypatch):
-    monkeypatch.setattr(teaching, "class_mix", even_classes_mixed)
+    monkeypatch.setattr(teaching, "class_mix", mixed_without_a_draw)
     _, batches = setting
     batches = [(images, labels % CLASSES, target) for images, labels, target in batches]
     whole, parts = (copy.deepcopy(TinyNetwork(CLASSES).double()) for _ in range(2))

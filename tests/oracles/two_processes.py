@@ -17,12 +17,12 @@ import training
 from batch_norm import average_running_statistics
 from gta2city import Config
 from hardware import mean_losses, open_fabric
+from oracles.class_mix import mixed_without_a_draw
 from oracles.tiny import TinyNetwork
 from recipes import Recipe
 from streets import open_streets
 from supervision import class_weights
 from teaching import SelfTraining
-from uda_seg.transforms import MixedBatch
 
 PLAIN = {"flip": False, "blur": False}
 RECIPES = {
@@ -36,17 +36,6 @@ RECIPES = {
         self_training=SelfTraining(strong=False, confidence=0.08, teacher_decay=0.6),
     ),
 }
-
-
-def mixed_without_a_draw(images, labels, target_images, target_labels, *, target_weights):
-    """Every second class: each process would draw others than one with all images does."""
-    pasted = labels % 2 == 0
-    return MixedBatch(
-        torch.where(pasted[:, None], images, target_images),
-        torch.where(pasted, labels, target_labels),
-        torch.where(pasted, 1, target_weights[:, None, None]),
-        pasted,
-    )
 
 
 def masked_without_a_draw(images, fill, **_):

@@ -4,14 +4,14 @@ from typing import Literal, Unpack
 from uda_seg.datasets._classes import RAW_IDS, TRAIN_IDS
 from uda_seg.datasets._files import skip_list
 from uda_seg.datasets._folder import Options, SegmentationFolder
-from uda_seg.datasets._words import require_one_of
+from uda_seg.datasets._words import SPLITS, require_one_of
 
 __all__ = ["Cityscapes"]
 
 Split = Literal["train", "val", "test", "train_extra"]
 Annotation = Literal["fine", "coarse"]
 
-_SPLITS = {"fine": ("train", "val", "test"), "coarse": ("train", "train_extra", "val")}
+_SPLITS = {"fine": SPLITS, "coarse": ("train", "train_extra", "val")}
 _BAD_FRAMES = frozenset({"troisdorf_000000_000073_leftImg8bit"})
 
 

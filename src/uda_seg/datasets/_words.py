@@ -1,12 +1,12 @@
 """Arguments that are one of a few words."""
 
 from collections.abc import Collection
-from typing import Literal
+from typing import Literal, get_args
 
 __all__ = ["SPLITS", "Split", "require_one_of"]
 
 Split = Literal["train", "val", "test"]
-SPLITS: tuple[Split, ...] = ("train", "val", "test")
+SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 def require_one_of(what: str, given: str, known: Collection[str]) -> None:

@@ -1,0 +1,148 @@
+"""The lines of the components' pages, from the benchmarks' results."""
+
+from published import results
+
+STEPS = ("4x96x192, lcnet_050", "1x512x1024, resnet18")
+
+
+def ms(figures, digits=0):
+    return f"{figures['median_ms']:,.{digits}f}"
+
+
+def ratio(one, other, figure="median_ms", digits=1):
+    return f"{one[figure] / other[figure]:.{digits}f}"
+
+
+def fda_formulas():
+    for name, figures in (formulas := results("fda")["formulas"]).items():
+        formula, beta = name.rsplit(" ", 1)
+        times = ratio(figures, formulas[f"ours {beta}"])
+        memory, error = f"{figures['peak_MiB']:.0f}", f"{figures['error']:.0e}"
+        yield f"{float(beta):.2f}", formula, ms(figures, 1), times, memory, error
+
+
+def fda_sizes():
+    for shape, figures in results("fda")["sizes"].items():
+        for beta in ("0.01", "0.05", "0.1"):
+            ours, *others = (times for name, times in figures.items() if name.endswith(f" {beta}"))
+            yield shape, f"{float(beta):.2f}", ms(ours, 1), *(ratio(each, ours) for each in others)
+
+
+def fda_crossover():
+    for shape in dict.fromkeys(name.split()[0] for name in results("fda_crossover") if "x" in name):
+        row = [results("fda_crossover")[f"{shape} {beta}"] for beta in (0.01, 0.03, 0.05, 0.1, 0.2)]
+        yield (
+            shape,
+            *(" / ".join(bold_if_chosen(each, w) for w in ("products", "ffts")) for each in row),
+        )
+
+
+def bold_if_chosen(cell, way):
+    return f"**{ms(cell[way], 1)}**" if way == cell["chosen"] else ms(cell[way], 1)
+
+
+def counts():
+    for name, figures in results("confusion").items():
+        if ", " in name:
+            times = [ms(each, 1) for each in figures.values()]
+            speedup = ratio(figures["torchmetrics"], figures["uda_seg"])
+            yield name.replace("regions", "smooth regions"), *times, speedup
+
+
+def training_losses():
+    for name, figures in results("training_loss").items():
+        if name != "environment":
+            plain, banded = figures["plain"], figures["banded"]
+            bound = ratio(figures["no loss"], plain, digits=2) if "no loss" in figures else ""
+            memory = (f"{each['peak_MiB']:,.0f}" for each in (plain, banded))
+            yield (
+                name.replace("losses alone", "the three losses alone"),
+                *(ms(plain), ms(banded), ratio(banded, plain, digits=2)),
+                *(*memory, ratio(banded, plain, "peak_MiB", digits=2), bound),
+            )
+
+
+def discriminators():
+    for name, figures in results("discriminators").items():
+        if name != "environment":
+            maps = name.replace("channels_last", "channels-last").replace(" ", ", ", 1)
+            times = (figures[who] for who in ("full", "light of torch's layers", "light"))
+            yield maps, *map(ms, times), ratio(figures["full"], figures["light"])
+
+
+def adaptation_step():
+    small, large = (results("training_step")[name] for name in STEPS)
+    names = ("whole step", "FDA", "segmenter, source", "segmenter, target", "discriminator, frozen",
+             "discriminator, learning", "optimizers")  # fmt: skip
+    for name, few, many in zip(
+        names, small["times"].values(), large["times"].values(), strict=True
+    ):
+        first = (ms(few[who], 1) for who in ("plain", "ours"))
+        second = (
+            ms(many[who], 1 if many[who]["median_ms"] < 100 else 0) for who in ("plain", "ours")
+        )
+        yield (name, *first, ratio(few["plain"], few["ours"]),
+               *second, ratio(many["plain"], many["ours"]))  # fmt: skip
+    peaks = ([step["peak_MiB"][who] for who in ("plain", "ours")] for step in (small, large))
+    cells = ((f"{plain:.0f}", f"{ours:.0f}", f"{plain / ours:.1f}") for plain, ours in peaks)
+    yield "peak memory, MiB", *(cell for three in cells for cell in three)
+
+
+def quickest(times):
+    floats = (each for way, each in times.items() if "bf16" not in way)
+    return min(floats, key=lambda figures: figures["median_ms"])
+
+
+def frames():
+    found = results("realtime")["results"]
+    for backbone in dict.fromkeys(name.split()[0] for name in found):
+        small, large = (found[f"{backbone} {size}"] for size in ("512x1024", "1024x2048"))
+        few, many = (1e3 / quickest(each["times"])["median_ms"] for each in (small, large))
+        network = f"{small['parameters'] / 1e6:.2f}", f"{small['GMac']:.1f}"
+        yield f"`{backbone}`", *network, f"{few:.1f}", f"{many:.2f}", f"{small['peak_MiB']:.0f}"
+
+
+def inference():
+    for name, figures in results("realtime")["results"].items():
+        times = figures["times"]
+        best = ratio(times["eager"], quickest(times), digits=2)
+        yield f"`{name.replace(' ', '`, ')}", *map(ms, times.values()), best
+
+
+def parts():
+    figures = results("realtime")["results"]["resnet18 512x1024"]
+    for part, eager in figures["parts_ms"].items():
+        layout = figures["parts_ms_channels_last"][part]
+        yield part.replace("_", " "), f"{eager:.0f}", f"{layout:.0f}"
+
+
+def reading():
+    for name, figures in results("data_reading")["results"].items():
+        cells = (f"{figures[key]:.1f}" for key in ("samples_a_second", "times_the_reader"))
+        same = "yes" if figures["same_samples"] else "no"
+        yield name, *cells, f"{figures['kB_a_pair']:,.0f}", same
+
+
+def waiting():
+    found = results("data_waiting")["results"]
+    trainings = {"toy city's": "lcnet_050, 4x96x192", "512x1024": "resnet18, 1x512x1024"}
+    for key, name in trainings.items():
+        held = f"{found[f'{key}, in memory']['both_ms']:,.0f}"
+        read = (found[f"{key}, {source}"] for source in ("prepared copy", "full size"))
+        yield name, held, *(f"{each['both_ms']:,.0f} ({each['wait_ms']:.1f})" for each in read)
+
+
+PAGES = {
+    fda_formulas: "docs/fda.md",
+    fda_sizes: "docs/fda.md",
+    fda_crossover: "docs/fda.md",
+    counts: "docs/metrics.md",
+    training_losses: "docs/training-loss.md",
+    adaptation_step: "docs/training-step.md",
+    discriminators: "docs/training-step.md",
+    frames: "docs/realtime.md",
+    inference: "docs/realtime.md",
+    parts: "docs/realtime.md",
+    reading: "docs/data.md",
+    waiting: "docs/data.md",
+}

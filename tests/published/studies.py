@@ -1,0 +1,116 @@
+"""The lines of the studies' pages, from the results of ``examples/ablation.py``."""
+
+from statistics import mean, stdev
+
+from published import results
+from uda_seg.metrics import gap_recovered
+
+MAIN = (
+    "no adaptation",
+    "target only",
+    "control",
+    "FDA 0.05",
+    "light D",
+    "light D + FDA 0.05",
+    "strong, FDA 0.05",
+    "self-training",
+    "self-training, rare classes",
+)
+PARTS = ("ClassMix", "strong augmentation", "FDA", "masks")
+README = {
+    "target only (the ceiling)": "target only",
+    "no adaptation": "no adaptation",
+    "no adaptation, strong augmentation": "no adaptation, strong augmentation",
+    "no adaptation, batch norm's statistics re-estimated on the target": "re-estimated statistics",
+    "control: target batches only pass through batch norm": "control",
+    "FDA, beta 0.10": "FDA 0.10",
+    "full discriminator": "full D",
+    "light discriminator": "light D",
+    "light discriminator and FDA, beta 0.05": "light D + FDA 0.05",
+    "light discriminator and FDA, beta 0.10": "light D + FDA 0.10",
+}
+
+
+def scores(study):
+    """mIoU in % of each seed, of the rows that have several."""
+    rows = results(study)["rows"]
+    by_seed = {
+        name: [100 * each["mIoU"] for each in seeds.values()] for name, seeds in rows.items()
+    }
+    return {name: values for name, values in by_seed.items() if len(values) > 1}
+
+
+def spread(values, sign="", digits=1):
+    return f"{mean(values):{sign}.{digits}f} ± {stdev(values):.{digits}f}"
+
+
+def seeds(values):
+    return ", ".join(f"{value:.1f}" for value in values)
+
+
+def over(values, others):
+    return [value - other for value, other in zip(values, others, strict=True)]
+
+
+def gap(values, found, suffix=""):
+    ends = found[f"no adaptation{suffix}"], found[f"target only{suffix}"]
+    return [100 * gap_recovered(*three) for three in zip(values, *ends, strict=True)]
+
+
+def ablation():
+    found = scores("ablation")
+    for name, values in found.items():
+        gain = spread(over(values, found["control"]), "+")
+        yield name, spread(values), seeds(values), gain, spread(gap(values, found))
+
+
+def readme():
+    found = scores("ablation")
+    for label, name in README.items():
+        values = found[name]
+        gain, share = over(values, found["control"]), gap(values, found)
+        yield (
+            label,
+            spread(values),
+            spread(gain, "+") if any(gain) else "0",
+            spread(share, digits=0) if stdev(share) else f"{mean(share):.0f}",
+        )
+
+
+def toy_city():
+    found = scores("self_training")
+    for name, values in found.items():
+        yield name, spread(values), seeds(values), spread(gap(values, found))
+
+
+def camvid():
+    found = scores("camvid")
+    for name in MAIN:
+        values = found[name]
+        gain = spread(over(values, found["control"]), "+")
+        yield name, spread(values), seeds(values), gain, spread(gap(values, found))
+
+
+def parts():
+    found = scores("camvid")
+    for name in [f"self-training, no {part}" for part in PARTS] + ["self-training, rare classes"]:
+        gain = spread(over(found[name], found["self-training"]), "+")
+        yield name, spread(found[name]), seeds(found[name]), gain
+
+
+def longer():
+    found = scores("camvid")
+    for name in ("no adaptation", "target only", "self-training, rare classes"):
+        values = found[f"{name}, 900 steps"]
+        share = spread(gap(values, found, ", 900 steps"))
+        yield name, spread(values), seeds(values), share
+
+
+PAGES = {
+    ablation: "docs/ablation.md",
+    readme: "README.md",
+    toy_city: "docs/self-training.md",
+    camvid: "docs/self-training.md",
+    parts: "docs/self-training.md",
+    longer: "docs/self-training.md",
+}
