@@ -6,7 +6,7 @@ import torch
 from hypothesis import settings
 
 from oracles.street_files import WRITERS, some_image
-from toy_city import write_toy_city
+from toy_city.data_sets import write_toy_city
 
 # No deadline, since shared machines stall now and then; the same examples in every run, so that a
 # failure speaks of the change at hand.

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, default_collate
 
 from data_reading import FRAMES, SIZE, Results, prepared, publish
 from measuring import DEVICE
-from sampling import PositionSampler
+from training.sampler import PositionSampler
 from uda_seg.datasets import GTA5, Sample, SegmentationFolder
 from uda_seg.models import BiSeNet
 

@@ -24,8 +24,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from deployment import Deployed, write_onnx
-from folding import fold_batch_norm
+from deployment.onnx_file import Deployed, write_onnx
+from deployment.folding import fold_batch_norm
 from measuring import DEVICE, operations, peak_memory, save, time_in_turns
 from uda_seg.models import BiSeNet
 

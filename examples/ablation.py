@@ -25,19 +25,19 @@ from rich.console import Console
 from rich.markdown import Markdown
 from torch.utils.flop_counter import FlopCounterMode
 
-from atomic import atomic_path
+from files import atomic_path
 from cast import DISCRIMINATORS
-from comparison import save_comparison
+from evaluation.pictures import save_comparison
 from config import Config
-from environment import environment
-from evaluation import CLASS_NAMES
-from exclusive import exclusive
+from evaluation.environment import environment
+from evaluation.scoring import CLASS_NAMES
+from files import folder_lock
 from experiment import run_rows, weigh
-from hardware import open_fabric
-from recipes import ROWS, STUDY
+from training.distributed import open_fabric
+from study.recipes import ROWS, STUDY
 from rows import Row, figures_of
-from streets import Streets, open_streets
-from study_tables import study_tables
+from training.data import Streets, open_streets
+from study.tables import study_tables
 
 Rows = Mapping[str, Row]
 PICTURED = ("target only", "no adaptation", "light D", "light D + FDA 0.10")

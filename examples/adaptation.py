@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from batch_norm import running_statistics_kept
-from hardware import no_exchange
+from training.batch_norm import running_statistics_kept
+from training.distributed import no_exchange
 from uda_seg.losses import Domain, adversarial, entropy, self_information
 from uda_seg.models import BiSeNetOutput
 

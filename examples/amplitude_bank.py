@@ -23,8 +23,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from atomic import atomic_path
-from toy_city import write_toy_city
+from files import atomic_path
+from toy_city.data_sets import write_toy_city
 from uda_seg.datasets import GTA5, Cityscapes
 from uda_seg.transforms import fourier_domain_adaptation, low_frequency_amplitude
 

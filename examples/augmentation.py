@@ -12,7 +12,7 @@ from kornia.augmentation import (
 )
 from torch import Tensor
 
-from recipes import Recipe
+from study.recipes import Recipe
 from uda_seg.datasets import IGNORE_INDEX, Sample
 from uda_seg.transforms import fourier_domain_adaptation
 

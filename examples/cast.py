@@ -8,9 +8,9 @@ from timm.layers.norm_act import convert_sync_batchnorm
 from torch.optim.swa_utils import AveragedModel
 
 from config import Config
-from evaluation import CLASS_NAMES
+from evaluation.scoring import CLASS_NAMES
 from learner import Learner
-from recipes import Recipe
+from study.recipes import Recipe
 from uda_seg.discriminators import DepthwiseFC, FullyConv
 from uda_seg.models import BiSeNet
 from uda_seg.pseudo_labels import ramped_ema

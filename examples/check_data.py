@@ -27,9 +27,9 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from atomic import atomic_path
-from data_sets import Name, name_of, split_readers
-from examination import NOTHING_LABELLED, Diagnosis, examine
+from files import atomic_path
+from data_tools.catalogue import Name, name_of, split_readers
+from data_tools.inspection import NOTHING_LABELLED, Diagnosis, examine
 from uda_seg.datasets import CITYSCAPES_CLASSES, IGNORE_INDEX
 
 __all__ = ["Config", "check", "main"]

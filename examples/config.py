@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from hardware import Precision
+from training.distributed import Precision
 
 __all__ = ["Config"]
 

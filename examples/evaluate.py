@@ -26,13 +26,13 @@ from rich.progress import track
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
-from atomic import atomic_path
-from comparison import colorize, save_inspection
-from data_sets import Name, name_of, split_readers
-from evaluation import CLASS_NAMES, EVALUATED, predict_each
-from protocol import merging
-from report import load_matrices, write_report
-from street_network import load_street_network
+from files import atomic_path
+from evaluation.pictures import colorize, save_inspection
+from data_tools.catalogue import Name, name_of, split_readers
+from evaluation.scoring import CLASS_NAMES, EVALUATED, predict_each
+from evaluation.protocol import merging
+from evaluation.report import load_matrices, write_report
+from evaluation.loading import load_street_network
 from uda_seg.datasets import SegmentationFolder
 from uda_seg.metrics import confusion_matrix
 from uda_seg.models import BiSeNet

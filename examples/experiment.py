@@ -9,19 +9,19 @@ from lightning_fabric import Fabric
 from rich.console import Console
 from rich.markdown import Markdown
 
-from atomic import atomic_path
-from comparison import save_comparison
+from files import atomic_path
+from evaluation.pictures import save_comparison
 from config import Config
-from environment import environment
-from evaluation import iou_table
-from exclusive import exclusive
-from hardware import open_fabric
-from recipes import Recipe, training_of
+from evaluation.environment import environment
+from evaluation.scoring import iou_table
+from files import folder_lock
+from training.distributed import open_fabric
+from study.recipes import Recipe, training_of
 from rows import Row, figures_of
-from streets import Streets, open_streets
-from study_tables import selection_table
+from training.data import Streets, open_streets
+from study.tables import selection_table
 from supervision import class_weights
-from training import run
+from study.runner import run
 
 __all__ = ["run_experiment", "run_rows", "weigh"]
 

@@ -16,11 +16,11 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from atomic import atomic_path
-from deployment import TRACED, Deployed, Pixels, check_onnx, write_onnx
-from evaluation import CLASS_NAMES
-from folding import fold_batch_norm
-from street_network import load_network
+from files import atomic_path
+from deployment.onnx_file import TRACED, Deployed, Pixels, check_onnx, write_onnx
+from evaluation.scoring import CLASS_NAMES
+from deployment.folding import fold_batch_norm
+from evaluation.loading import load_network
 from uda_seg.models import BiSeNet
 
 

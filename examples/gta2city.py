@@ -31,7 +31,7 @@ import tyro
 from adaptation import Maps, Objective
 from config import Config as TrainingConfig
 from experiment import run_experiment
-from recipes import Recipe
+from study.recipes import Recipe
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,16 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
 from adaptation import BOUNDARY, MAPS
-from batch_norm import average_running_statistics
+from training.batch_norm import average_running_statistics
 from cast import Cast
 from config import Config
-from criteria import certainty_and_diversity, discriminator_confusion, fda_consistency
-from evaluation import evaluate
-from normalization import normalization
-from protocol import merge_predictions
-from recipes import Recipe
+from study.model_selection import certainty_and_diversity, discriminator_confusion, fda_consistency
+from evaluation.scoring import evaluate
+from evaluation.normalization import normalization
+from evaluation.protocol import merge_predictions
+from study.recipes import Recipe
 from selection import Evaluation
-from streets import Streets, share_of
+from training.data import Streets, share_of
 from uda_seg.datasets import SegmentationFolder
 from uda_seg.metrics import iou_from_confusion
 from uda_seg.models import BiSeNet

@@ -10,8 +10,8 @@ from torch import Tensor
 from adaptation import Losses, Watch, adversarial_step, control_step, entropy_step, source_step
 from augmentation import prepare
 from cast import Cast
-from hardware import no_exchange
-from recipes import Recipe
+from training.distributed import no_exchange
+from study.recipes import Recipe
 from supervision import segmentation_loss
 from teaching import self_training_step
 from uda_seg.datasets import Sample

@@ -23,11 +23,11 @@ from PIL import Image, ImageOps
 from rich.console import Console
 from rich.progress import Progress, TextColumn
 
-from atomic import atomic_path
-from comparison import Picture
-from evaluation import predict
-from overlay import overlay
-from street_network import load_street_network
+from files import atomic_path
+from evaluation.pictures import Picture
+from evaluation.scoring import predict
+from evaluation.overlay import overlay
+from evaluation.loading import load_street_network
 from uda_seg.models import BiSeNet
 
 T = TypeVar("T")

@@ -20,9 +20,9 @@ from PIL import Image
 from rich.progress import track
 from torch.utils.data import DataLoader, Dataset
 
-from atomic import atomic_path
-from data_sets import Name, name_of, split_readers
-from manifest import require_same_settings
+from files import atomic_path
+from data_tools.catalogue import Name, name_of, split_readers
+from files import require_same_settings
 from uda_seg.datasets import SegmentationFolder
 
 __all__ = ["Config", "main"]

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from atomic import atomic_path
-from evaluation import CLASS_NAMES, summary
-from manifest import require_same_settings
-from recipes import Recipe
+from files import atomic_path
+from evaluation.scoring import CLASS_NAMES, summary
+from files import require_same_settings
+from study.recipes import Recipe
 from selection import Evaluation
 from uda_seg.models import BiSeNet
 

@@ -27,7 +27,7 @@ import tyro
 
 from config import Config as TrainingConfig
 from experiment import run_experiment
-from recipes import Recipe
+from study.recipes import Recipe
 from teaching import SelfTraining
 
 

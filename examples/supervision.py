@@ -6,7 +6,7 @@ import torch
 from rich.progress import track
 from torch import Tensor
 
-from evaluation import CLASS_NAMES
+from evaluation.scoring import CLASS_NAMES
 from uda_seg.datasets import IGNORE_INDEX, SegmentationFolder
 from uda_seg.losses import upsampled_cross_entropy
 from uda_seg.models import BiSeNetOutput

@@ -13,8 +13,8 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from adaptation import Losses, SegmentationLoss, Watch, full_size_logits, source_step
-from batch_norm import running_statistics_kept
-from hardware import no_exchange
+from training.batch_norm import running_statistics_kept
+from training.distributed import no_exchange
 from supervision import pseudo_label_loss
 from uda_seg.datasets import IGNORE_INDEX
 from uda_seg.pseudo_labels import confident_share, pseudo_label

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics.classification import MulticlassJaccardIndex
 
-from evaluation import predict
+from evaluation.scoring import predict
 from uda_seg.datasets import Cityscapes
 from uda_seg.metrics import confusion_matrix, iou_from_confusion
 from uda_seg.models import BiSeNet

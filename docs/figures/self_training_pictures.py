@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from comparison import colorize
-from toy_city import write_toy_city
+from evaluation.pictures import colorize
+from toy_city.data_sets import write_toy_city
 from uda_seg.datasets import GTA5, Cityscapes
 from uda_seg.transforms import block_mask, class_mix
 

@@ -3,7 +3,7 @@
 import pytest
 
 from gta2city import Config
-from toy_city import write_toy_city
+from toy_city.data_sets import write_toy_city
 
 
 @pytest.fixture(scope="session")

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-import training
+from study import runner as training
 from ablation import Ablation, discriminator_costs, main
-from training import Config
+from study.runner import Config
 
 ROWS = ("target only", "no adaptation", "light D", "light D + FDA 0.10")
 

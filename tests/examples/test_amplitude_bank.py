@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 import amplitude_bank
 from amplitude_bank import Config, main
 from oracles import fda as oracle
-from toy_city import write_toy_city
+from toy_city.data_sets import write_toy_city
 from uda_seg.transforms import FDA
 
 SIZE = (48, 96)

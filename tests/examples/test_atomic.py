@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import atomic
-from atomic import atomic_path
+from files import atomic_path
 
 
 def entries(folder):

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from augmentation import augmentation, prepare
-from normalization import normalization
+from evaluation.normalization import normalization
 from oracles.tiny import TinyNetwork
-from recipes import Recipe
+from study.recipes import Recipe
 from uda_seg.datasets import Sample
 from uda_seg.transforms import fourier_domain_adaptation
 

@@ -5,7 +5,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from batch_norm import (
+from training.batch_norm import (
     average_running_statistics,
     reestimate_statistics,
     running_statistics_kept,

@@ -9,11 +9,11 @@ import torch
 from safetensors.torch import save_file
 
 from cast import assemble
-from hardware import open_fabric
-from recipes import Recipe
-from streets import open_streets
+from training.distributed import open_fabric
+from study.recipes import Recipe
+from training.data import open_streets
 from teaching import SelfTraining
-from training import run
+from study.runner import run
 from uda_seg.discriminators import DepthwiseFC, FullyConv
 from uda_seg.models import BiSeNet
 

@@ -6,7 +6,7 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-from charts import save_bars, save_confusion
+from evaluation.charts import save_bars, save_confusion
 from oracles.iou import segmentation
 from uda_seg.metrics import confusion_matrix
 

@@ -10,7 +10,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 import checkpoint as module
-from checkpoint import Checkpoint
+from training.checkpoint import Checkpoint
 from learner import Learner, step_all
 
 SETTINGS = {"steps": 8, "size": [32, 64], "root": None}

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from comparison import colorize, entropy_map, error_map, save_inspection
-from evaluation import COLORS
+from evaluation.pictures import colorize, entropy_map, error_map, save_inspection
+from evaluation.scoring import COLORS
 from uda_seg.datasets import Sample
 from uda_seg.models import BiSeNet
 

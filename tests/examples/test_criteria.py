@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from criteria import certainty_and_diversity, discriminator_confusion, fda_consistency
+from study.model_selection import certainty_and_diversity, discriminator_confusion, fda_consistency
 from oracles import fda as oracle
 
 

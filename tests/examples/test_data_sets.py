@@ -2,7 +2,7 @@ from typing import get_args
 
 import pytest
 
-from data_sets import Name, detect, split_readers
+from data_tools.catalogue import Name, detect, split_readers
 from oracles.street_files import WRITERS, write_cityscapes, write_pair
 
 

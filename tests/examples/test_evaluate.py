@@ -18,7 +18,7 @@ from PIL import Image
 
 import evaluate
 from evaluate import Config, main
-from evaluation import predict
+from evaluation.scoring import predict
 from oracles.street_files import WRITERS, save, some_ids, some_image
 from uda_seg.datasets import GTA5, CamVid
 from uda_seg.metrics import confusion_matrix

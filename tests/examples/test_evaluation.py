@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from evaluation import predict, predict_each, predict_logits
+from evaluation.scoring import predict, predict_each, predict_logits
 from uda_seg.datasets import Sample
 from uda_seg.models import BiSeNet
 

@@ -7,9 +7,9 @@ import textwrap
 
 import pytest
 
-from exclusive import exclusive
+from files import folder_lock
 from gta2city import main
-from hardware import open_fabric
+from training.distributed import open_fabric
 
 
 def test_a_second_run_is_refused_until_the_first_has_ended(config):
@@ -27,7 +27,7 @@ def test_a_killed_run_is_no_hindrance(tmp_path):
     program = """
         import os, pathlib, signal, sys
         from exclusive import exclusive
-        from hardware import open_fabric
+        from training.distributed import open_fabric
         with exclusive(open_fabric(), pathlib.Path(sys.argv[1])):
             os.kill(os.getpid(), signal.SIGKILL)
     """

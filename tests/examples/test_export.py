@@ -8,7 +8,7 @@ import tyro
 from onnxruntime import InferenceSession
 
 import export
-from deployment import CHECKED, Deployed, check_onnx, compare, write_onnx
+from deployment.onnx_file import CHECKED, Deployed, check_onnx, compare, write_onnx
 from export import Config, main
 from uda_seg.models import BiSeNet
 

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from folding import fold_batch_norm
+from deployment.folding import fold_batch_norm
 from uda_seg.models import BiSeNet
 
 

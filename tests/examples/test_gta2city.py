@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-import training
+from study import runner as training
 from gta2city import main
 from uda_seg.models import BiSeNet
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from hardware import mean_losses, no_exchange, open_fabric
+from training.distributed import mean_losses, no_exchange, open_fabric
 
 
 def test_losses_are_the_mean_over_micro_batches():

@@ -8,9 +8,9 @@ from kornia.enhance import Normalize
 from torch import nn
 
 from history import History, label_free_criteria
-from recipes import Recipe
+from study.recipes import Recipe
 from selection import Evaluation
-from streets import open_streets
+from training.data import open_streets
 from uda_seg.models import BiSeNet
 
 

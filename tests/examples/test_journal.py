@@ -4,8 +4,8 @@ import pytest
 from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from hardware import open_fabric
-from journal import journal
+from training.distributed import open_fabric
+from training.logger import journal
 
 
 def write(folder, values, *, step):

@@ -11,9 +11,9 @@ import lesson
 from cast import Cast
 from learner import Learner
 from lesson import learn
-from normalization import normalization
+from evaluation.normalization import normalization
 from oracles.tiny import TinyNetwork
-from recipes import Recipe
+from study.recipes import Recipe
 from supervision import segmentation_loss
 from teaching import SelfTraining
 from uda_seg.datasets import Sample

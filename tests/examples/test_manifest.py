@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from manifest import require_same_settings
+from files import require_same_settings
 
 SETTINGS = {"size": [4, 6], "seed": 0}
 

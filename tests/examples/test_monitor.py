@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from monitor import CollapseMonitor, gradient_norm
+from study.monitor import CollapseMonitor, gradient_norm
 
 WINDOW = 10
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from evaluation import CLASS_NAMES, COLORS
-from overlay import overlay
+from evaluation.scoring import CLASS_NAMES, COLORS
+from evaluation.overlay import overlay
 
 
 def random_picture(height=40, width=300):

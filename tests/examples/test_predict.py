@@ -9,7 +9,7 @@ import tyro
 from PIL import Image
 
 import predict
-from overlay import overlay
+from evaluation.overlay import overlay
 from predict import Config, main
 from uda_seg.models import BiSeNet
 

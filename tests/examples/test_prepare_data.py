@@ -10,7 +10,7 @@ import textwrap
 import numpy as np
 import pytest
 
-from data_sets import split_readers
+from data_tools.catalogue import split_readers
 from oracles.street_files import WRITERS, save, some_ids, some_image, write_camvid, write_gta5
 from prepare_data import Config, main
 from uda_seg.datasets import GTA5, CamVid

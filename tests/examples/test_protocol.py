@@ -6,9 +6,9 @@ import pytest
 import torch
 from cityscapesscripts.helpers.labels import trainId2label
 
-from data_sets import Name
+from data_tools.catalogue import Name
 from oracles.iou import segmentation
-from protocol import CATEGORIES, FIGURES, figures, merge_predictions, merging
+from evaluation.protocol import CATEGORIES, FIGURES, figures, merge_predictions, merging
 from uda_seg.metrics import confusion_matrix, iou_from_confusion
 
 EVERY = set(range(19))

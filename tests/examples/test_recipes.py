@@ -4,7 +4,7 @@ from dataclasses import fields
 
 import pytest
 
-from recipes import ROWS, STUDY, Recipe, training_of
+from study.recipes import ROWS, STUDY, Recipe, training_of
 from teaching import SelfTraining
 
 

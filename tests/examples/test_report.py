@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from oracles.iou import segmentation
-from protocol import FIGURES, figures
-from report import compare, load_matrices, write_report
+from evaluation.protocol import FIGURES, figures
+from evaluation.report import compare, load_matrices, write_report
 from uda_seg.metrics import bootstrap_interval, confusion_matrix
 
 CONFIG = {"network": "net", "data_set": "gta5", "split": "all", "size": None}

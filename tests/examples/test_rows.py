@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from recipes import Recipe
+from study.recipes import Recipe
 from rows import Row, load_row, save_row, settings_of
 from uda_seg.models import BiSeNet
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from sampling import PositionSampler
+from training.sampler import PositionSampler
 
 
 @given(

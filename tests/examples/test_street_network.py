@@ -2,7 +2,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from street_network import load_network, load_street_network
+from evaluation.loading import load_network, load_street_network
 from uda_seg.models import BiSeNet
 
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch.utils.data import Dataset
 
-from hardware import open_fabric
+from training.distributed import open_fabric
 from oracles.street_files import WRITERS, write_cityscapes, write_gta5
-from streets import Streets, _rare, batch_pairs, open_streets, share_of
+from training.data import Streets, _rare, batch_pairs, open_streets, share_of
 from uda_seg.datasets import BDD100K, GTA5, IDD, SYNTHIA, CamVid, Cityscapes
 
 

@@ -4,7 +4,7 @@ import torch
 
 from rows import Row
 from selection import Evaluation
-from study_tables import study_tables
+from study.tables import study_tables
 
 COSTS = {"light": (191364, 500_000_000), "full": (2781121, 7_000_000_000)}
 

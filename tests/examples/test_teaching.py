@@ -12,7 +12,7 @@ from torch.optim.swa_utils import AveragedModel, update_bn
 
 import teaching
 from adaptation import source_step
-from batch_norm import running_statistics_kept
+from training.batch_norm import running_statistics_kept
 from oracles.class_mix import mixed_without_a_draw
 from oracles.tiny import TinyNetwork
 from supervision import segmentation_loss

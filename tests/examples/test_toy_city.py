@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import toy_city
-from toy_city import render_scene, write_toy_city
+from toy_city import data_sets as toy_city
+from toy_city.data_sets import render_scene, write_toy_city
 from uda_seg.datasets import CITYSCAPES_CLASSES, GTA5, IGNORE_INDEX, Cityscapes
 
 SMALL = {"source_images": 3, "target_train": 4, "target_val": 2, "size": (48, 96), "workers": 1}
@@ -259,7 +259,7 @@ def test_a_killed_run_leaves_nothing_under_the_final_name(root, tmp_path):
     script = textwrap.dedent(f"""
         import os, signal
         from pathlib import Path
-        import toy_city
+        from toy_city import data_sets as toy_city
         from uda_seg.datasets import CITYSCAPES_CLASSES
         draw = toy_city.render_scene
         def die_late(style, seed, size):

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from toytown.objects import Surface
-from toytown.raster import Pinhole, rasterize
-from toytown.scene import street_scene
+from toy_city.objects import Surface
+from toy_city.raster import Pinhole, rasterize
+from toy_city.scene import street_scene
 
 SIZE = (100, 200)
 AHEAD = Pinhole(yaw=0.0, pitch=0.0, roll=0.0, focal=1.0)  # 200 pixels

@@ -21,13 +21,13 @@ from lightning_fabric import seed_everything
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import history
-import training
-from hardware import mean_losses, open_fabric
-from protocol import merge_predictions
-from recipes import ROWS, Recipe
-from streets import open_streets
+from study import runner as training
+from training.distributed import mean_losses, open_fabric
+from evaluation.protocol import merge_predictions
+from study.recipes import ROWS, Recipe
+from training.data import open_streets
 from teaching import SelfTraining
-from training import train
+from study.runner import train
 
 RECIPES = {
     "source only": Recipe(),
@@ -122,7 +122,7 @@ def test_a_teacher_is_the_average_of_the_students_since_the_warm_up(
 
 KILLED = """
     import os, pickle, signal, sys
-    import training
+    from study import runner as training
     from test_training import train_row
 
     config, recipe = pickle.loads(bytes.fromhex(sys.argv[1]))

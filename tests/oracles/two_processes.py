@@ -13,14 +13,14 @@ from torch import nn
 import cast
 import gta2city
 import teaching
-import training
-from batch_norm import average_running_statistics
+from study import runner as training
+from training.batch_norm import average_running_statistics
 from gta2city import Config
-from hardware import mean_losses, open_fabric
+from training.distributed import mean_losses, open_fabric
 from oracles.class_mix import mixed_without_a_draw
 from oracles.tiny import TinyNetwork
-from recipes import Recipe
-from streets import open_streets
+from study.recipes import Recipe
+from training.data import open_streets
 from supervision import class_weights
 from teaching import SelfTraining
 

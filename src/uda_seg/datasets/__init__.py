@@ -9,6 +9,7 @@ from uda_seg.datasets._classes import (
     CITYSCAPES_CLASSES,
     IGNORE_INDEX,
     RAW_IDS,
+    TRAIN_CLASSES,
     TRAIN_IDS,
     CityscapesClass,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "IGNORE_INDEX",
     "RAW_IDS",
     "SYNTHIA",
+    "TRAIN_CLASSES",
     "TRAIN_IDS",
     "CamVid",
     "Cityscapes",

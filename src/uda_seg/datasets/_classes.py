@@ -2,7 +2,14 @@
 
 from typing import NamedTuple
 
-__all__ = ["CITYSCAPES_CLASSES", "IGNORE_INDEX", "RAW_IDS", "TRAIN_IDS", "CityscapesClass"]
+__all__ = [
+    "CITYSCAPES_CLASSES",
+    "IGNORE_INDEX",
+    "RAW_IDS",
+    "TRAIN_CLASSES",
+    "TRAIN_IDS",
+    "CityscapesClass",
+]
 
 IGNORE_INDEX = 255
 """The train id of every pixel that is neither trained on nor evaluated."""
@@ -12,9 +19,9 @@ class CityscapesClass(NamedTuple):
     """One row of the class table: what a raw id is called, trained as and painted as.
 
     Example:
-        >>> from uda_seg.datasets import CITYSCAPES_CLASSES, IGNORE_INDEX, RAW_IDS, TRAIN_IDS
-        >>> [row.name for row in CITYSCAPES_CLASSES if row.train_id == 13]
-        ['car']
+        >>> from uda_seg.datasets import IGNORE_INDEX, RAW_IDS, TRAIN_CLASSES, TRAIN_IDS
+        >>> TRAIN_CLASSES[13].name
+        'car'
         >>> RAW_IDS[26], TRAIN_IDS[13], RAW_IDS[4] == TRAIN_IDS[255] == IGNORE_INDEX
         (13, 13, True)
     """
@@ -68,7 +75,10 @@ CITYSCAPES_CLASSES: tuple[CityscapesClass, ...] = (
     CityscapesClass("bicycle", 33, 18, "vehicle", (119, 11, 32)),
     CityscapesClass("license plate", -1, 255, "vehicle", (0, 0, 142)),
 )
-"""All 35 Cityscapes classes in the order of their raw ids; the 19 with a train id are evaluated."""
+"""All 35 Cityscapes classes in the order of their raw ids."""
+
+TRAIN_CLASSES = tuple(row for row in CITYSCAPES_CLASSES if row.train_id != IGNORE_INDEX)
+"""The 19 that are trained and evaluated, in the order of their train ids."""
 
 RAW_IDS: dict[int, int] = {
     row.raw_id: row.train_id for row in CITYSCAPES_CLASSES if row.raw_id >= 0

@@ -22,13 +22,13 @@ import tyro
 from PIL import Image
 from rich.progress import track
 
-from atomic import atomic_path
-from manifest import require_same_settings
-from toytown.looks import develop_camera, develop_game, haze, shade
-from toytown.materials import LOOKS
-from toytown.raster import Pinhole, rasterize
-from toytown.scene import street_scene
-from toytown.street import Style
+from files import atomic_path
+from files import require_same_settings
+from toy_city.looks import develop_camera, develop_game, haze, shade
+from toy_city.materials import LOOKS
+from toy_city.raster import Pinhole, rasterize
+from toy_city.scene import street_scene
+from toy_city.street import Style
 from uda_seg.datasets import CITYSCAPES_CLASSES
 
 __all__ = ["ToyCity", "render_scene", "write_toy_city"]

@@ -3,7 +3,7 @@
 from functools import partial
 from typing import NamedTuple
 
-from toytown.outlines import Outline, box, disc
+from toy_city.outlines import Outline, box, disc
 
 
 class Part(NamedTuple):

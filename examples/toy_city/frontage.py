@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from toytown.objects import Place, Surface, foliage, tree
-from toytown.street import FAR, Block, Strip, choose
+from toy_city.objects import Place, Surface, foliage, tree
+from toy_city.street import FAR, Block, Strip, choose
 
 
 def sky() -> Surface:

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from toytown.frontage import frontage, sky, skyline
-from toytown.objects import Place, Surface, figure, foliage, tree, vehicle
-from toytown.street import (
+from toy_city.frontage import frontage, sky, skyline
+from toy_city.objects import Place, Surface, figure, foliage, tree, vehicle
+from toy_city.street import (
     FAR,
     GROUND,
     STREET_ODDS,
@@ -25,7 +25,7 @@ from toytown.street import (
     lay_blocks,
     lay_strips,
 )
-from toytown.vehicles import VEHICLES
+from toy_city.vehicles import VEHICLES
 
 TRAFFIC = {"saloon": 0.9, "estate": 0.8, "van": 0.25, "truck": 0.2, "bus": 0.18}
 PARKED = {"saloon": 3.5, "estate": 3.5, "van": 0.8}

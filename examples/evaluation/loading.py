@@ -7,7 +7,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from evaluation import CLASS_NAMES
+from evaluation.scoring import CLASS_NAMES
 from uda_seg.models import BiSeNet
 
 __all__ = ["load_network", "load_street_network"]

@@ -10,8 +10,8 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from atomic import atomic_path
-from manifest import differences
+from files import atomic_path
+from files import differences
 
 __all__ = ["Checkpoint", "Stateful"]
 

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from toytown.outlines import Outline, box
+from toy_city.outlines import Outline, box
 
 
 class Vehicle(NamedTuple):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from statistics import mean, stdev
 
-from recipes import ROWS
+from study.recipes import ROWS
 from rows import Row
 from selection import checkpoints
 from uda_seg.metrics import gap_recovered, iou_from_confusion

@@ -12,8 +12,8 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from atomic import atomic_path
-from evaluation import CLASS_NAMES, COLORS, predict, predict_logits
+from files import atomic_path
+from evaluation.scoring import CLASS_NAMES, COLORS, predict, predict_logits
 from uda_seg.datasets import IGNORE_INDEX, Sample, SegmentationFolder
 from uda_seg.models import BiSeNet
 

@@ -12,7 +12,7 @@ from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
-from normalization import normalization
+from evaluation.normalization import normalization
 from uda_seg.datasets import CITYSCAPES_CLASSES, Sample
 from uda_seg.metrics import MeanIoU, iou_from_confusion, pixel_accuracy
 from uda_seg.models import BiSeNet

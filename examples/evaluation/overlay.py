@@ -7,8 +7,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from comparison import Picture, colorize
-from evaluation import CLASS_NAMES, COLORS
+from evaluation.pictures import Picture, colorize
+from evaluation.scoring import CLASS_NAMES, COLORS
 
 __all__ = ["overlay"]
 

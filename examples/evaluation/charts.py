@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from atomic import atomic_path
-from evaluation import CLASS_NAMES
+from files import atomic_path
+from evaluation.scoring import CLASS_NAMES
 
 __all__ = ["save_bars", "save_confusion"]
 

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from data_sets import Name
-from evaluation import CLASS_NAMES, EVALUATED
+from data_tools.catalogue import Name
+from evaluation.scoring import CLASS_NAMES, EVALUATED
 from uda_seg.metrics import iou_from_confusion, merge_classes, pixel_accuracy
 
 __all__ = ["CATEGORIES", "FIGURES", "figures", "merge_predictions", "merging"]

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from toytown.objects import Surface
+from toy_city.objects import Surface
 
 Style = Literal["game", "camera"]
 Block = tuple[float, float]  # from z, to z: a stretch between two crossings

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
-from toytown.materials import Look, Material
-from toytown.objects import Surface
-from toytown.raster import Floats, Fragments
+from toy_city.materials import Look, Material
+from toy_city.objects import Surface
+from toy_city.raster import Floats, Fragments
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from toytown.figures import FIGURES
-from toytown.outlines import box, disc
-from toytown.vehicles import VEHICLES, Vehicle
+from toy_city.figures import FIGURES
+from toy_city.outlines import box, disc
+from toy_city.vehicles import VEHICLES, Vehicle
 
 Points = npt.NDArray[np.float64]
 

@@ -11,7 +11,7 @@ from onnxruntime import InferenceSession
 from onnxscript import ir
 from torch import Tensor, nn
 
-from normalization import normalization
+from evaluation.normalization import normalization
 from uda_seg.models import BiSeNet
 
 __all__ = ["CHECKED", "TRACED", "Deployed", "Pixels", "check_onnx", "compare", "write_onnx"]

@@ -12,21 +12,21 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from augmentation import augmentation
-from batch_norm import average_running_statistics, reestimate_statistics
+from training.batch_norm import average_running_statistics, reestimate_statistics
 from cast import Cast, assemble
-from checkpoint import Checkpoint, Stateful
+from training.checkpoint import Checkpoint, Stateful
 from config import Config
-from hardware import mean_losses
+from training.distributed import mean_losses
 from history import History, judge, score
-from journal import journal
+from training.logger import journal
 from learner import step_all
 from lesson import learn
-from monitor import CollapseMonitor, gradient_norm
-from normalization import normalization
-from recipes import Recipe
+from study.monitor import CollapseMonitor, gradient_norm
+from evaluation.normalization import normalization
+from study.recipes import Recipe
 from rows import Row, load_row, save_row, settings_of
 from selection import Evaluation
-from streets import Streets, batch_pairs, share_of
+from training.data import Streets, batch_pairs, share_of
 from uda_seg.datasets import Sample, class_counts
 from uda_seg.models import BiSeNet
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from toytown.objects import EYE, Points, Surface
+from toy_city.objects import EYE, Points, Surface
 
 Floats = npt.NDArray[np.float32]
 

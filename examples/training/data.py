@@ -9,12 +9,12 @@ from lightning_fabric import Fabric
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
-from data_sets import Name, detect, split_readers
-from sampling import PositionSampler
-from toy_city import write_toy_city
+from data_tools.catalogue import Name, detect, split_readers
+from training.sampler import PositionSampler
+from toy_city.data_sets import write_toy_city
 from uda_seg.datasets import RareClassSampler, Sample, SegmentationFolder
 
-__all__ = ["Labels", "Streets", "batch_pairs", "open_streets", "share_of"]
+__all__ = ["Labels", "Streets", "batch_pairs", "evenly_spaced", "open_streets", "share_of"]
 
 Labels = Literal["source", "target"]
 
@@ -126,3 +126,8 @@ def share_of(
 def _on_device(fabric: Fabric, loader: DataLoader[Sample]) -> DataLoader[Sample]:
     share = fabric.setup_dataloaders(loader, use_distributed_sampler=False)
     return cast(DataLoader[Sample], share)
+
+
+def evenly_spaced(length: int, count: int) -> range:
+    """At most ``count`` indices of ``length`` samples, at equal distances from the first on."""
+    return range(0, length, max(1, length // count))[:count]

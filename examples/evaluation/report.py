@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from charts import save_bars, save_confusion
-from environment import environment
-from evaluation import CLASS_NAMES
-from protocol import FIGURES, figures
+from evaluation.charts import save_bars, save_confusion
+from evaluation.environment import environment
+from evaluation.scoring import CLASS_NAMES
+from evaluation.protocol import FIGURES, figures
 from uda_seg.metrics import bootstrap_interval
 
 __all__ = ["compare", "load_matrices", "write_report"]

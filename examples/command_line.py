@@ -1,0 +1,28 @@
+"""How every script starts: arguments in, and a mistake answered in a few words."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import tyro
+from rich.console import Console
+
+__all__ = ["run_script"]
+
+_REFUSALS = (OSError, ValueError, ArithmeticError, ModuleNotFoundError)
+
+
+def run_script(main: Callable[[Any], int | None]) -> None:
+    """Parse the arguments of ``main``, a dataclass, run it, and exit with its status.
+
+    What a script refuses is printed without a traceback, and the status is 2, as argparse has it.
+    ``python -X dev`` shows the traceback.
+    """
+    try:
+        sys.exit(tyro.cli(main, config=[tyro.conf.OmitArgPrefixes]))
+    except _REFUSALS as error:
+        if sys.flags.dev_mode:
+            raise
+        lines = [f"error: {error}", *getattr(error, "__notes__", [])]
+        Console(stderr=True).print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+        sys.exit(2)
