@@ -2,113 +2,92 @@ r"""The table of the study: each row over several seeds, what it gained, and wha
 
     python examples/ablation.py
 
-trains every recipe of ``recipes.STUDY`` on the toy city, seed by seed, and writes a table, all
-figures as JSON, and the study's picture. A row that is finished is not trained again: the run can
-be stopped at any time and goes on with the same command, and ``--seeds 0 1 2`` adds seeds to it.
-On real data, with the settings of ``gta2city.py``:
+trains the rows of ``study.recipes.STUDY`` on the toy city, seed by seed, and writes the tables
+``results.md``, all figures ``results.json``, and the picture ``comparison.png``. A stopped run goes
+on with the same command, and ``--seeds 0 1 2`` adds seeds to it. On real data, with the settings of
+``gta2city.py``:
 
     python examples/ablation.py --source-root GTA5 --target-root cityscapes --size 512 1024 \
         --backbone resnet18 --pretrained --steps 40000 --warmup-steps 2000 --learning-rate 4e-4
 
-All rows take equal steps from the same seed; but for those that say otherwise they have the same
-augmentation. ``no adaptation`` is 0 and ``target only`` 1 of the gap recovered.
+All rows take equal steps from the same seed; unless they say otherwise, they have the same
+augmentation. ``no adaptation`` is 0 and ``target only`` 100 % of the gap recovered.
 """
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import torch
-import tyro
 from rich.console import Console
 from rich.markdown import Markdown
-from torch.utils.flop_counter import FlopCounterMode
 
-from files import atomic_path
-from cast import DISCRIMINATORS
+from command_line import run_script
 from evaluation.pictures import save_comparison
-from config import Config
-from evaluation.environment import environment
-from evaluation.scoring import CLASS_NAMES
-from files import folder_lock
-from experiment import run_rows, weigh
-from training.distributed import open_fabric
+from evaluation.results import Result, write_results
+from files import atomic_path
 from study.recipes import ROWS, STUDY
-from rows import Row, figures_of
-from training.data import Streets, open_streets
-from study.tables import study_tables
+from study.runner import run_study
+from study.tables import selection_table, study_table
+from training.config import TrainingConfig
+from training.data import Domains, Labels, open_domains
+from training.distributed import open_fabric
 
-Rows = Mapping[str, Row]
 PICTURED = ("target only", "no adaptation", "light D", "light D + FDA 0.10")
 
 
 @dataclass(frozen=True)
-class Ablation:
-    """What to compare; the settings are those of each row's training."""
+class Config:
+    """Settings of all rows, and which of them to train."""
 
-    training: Config = field(
-        default_factory=lambda: Config(output=Path("runs/ablation"), evaluate_every=100)
+    training: TrainingConfig = field(
+        default_factory=lambda: TrainingConfig(output=Path("runs/ablation"))
     )
-    seeds: tuple[int, ...] = (0,)
-    """In place of --seed."""
-    rows: tuple[str, ...] = tuple(STUDY)
-    """Which of ``recipes.ROWS``; by default those of the study."""
+    seeds: tuple[int, ...] = (0,)  # in place of --seed
+    rows: tuple[str, ...] = tuple(STUDY)  # some of study.recipes.ROWS
+    evaluate_every: int = 100  # steps between evaluations, for the choice of a step; 0 for none
 
     def __post_init__(self) -> None:
-        """Refuse a row that there is not, and nothing to do."""
+        """Refuse an unknown row, and nothing to do."""
         if unknown := set(self.rows) - set(ROWS):
             raise ValueError(f"expected rows out of {list(ROWS)}, got {sorted(unknown)}")
-        if not self.seeds or not self.rows:
-            raise ValueError(f"expected a seed and a row, got {self.seeds} and {self.rows}")
+        if not self.seeds or not self.rows or self.evaluate_every < 0:
+            raise ValueError(
+                "expected a seed, a row and at least 0 steps between evaluations, got "
+                f"{self.seeds}, {self.rows} and {self.evaluate_every}"
+            )
 
 
-def main(ablation: Ablation) -> None:
+def main(config: Config) -> None:
     """Train what is not trained yet; write tables, figures and picture after each seed."""
-    config = ablation.training
-    fabric = open_fabric(config.precision)
-    with fabric.rank_zero_first():  # which draws the toy city
-        streets = {
-            labels: open_streets(config.source_root, config.target_root, config.size, labels=labels)
-            for labels in ("source", "target")
-        }
-    weights = {labels: weigh(fabric, data) for labels, data in streets.items()}
-    runs: dict[int, Rows] = {}
-    for seed in ablation.seeds:
-        each = replace(config, seed=seed, output=config.output / f"seed-{seed}")
-        with exclusive(fabric, each.output):
-            runs[seed] = run_rows(fabric, each, ablation.rows, ROWS, streets, weights)
-        if fabric.is_global_zero:
-            report(config, runs, streets["source"])
-
-
-def report(config: Config, runs: Mapping[int, Rows], streets: Streets) -> None:
-    """Write ``ablation.md``, ``ablation.json`` and ``ablation.png``, and print the tables."""
-    figures = {
-        name: {seed: figures_of(rows[name]) for seed, rows in runs.items()}
-        for name in next(iter(runs.values()))
+    training = config.training
+    fabric = open_fabric(training.precision)
+    domains: dict[Labels, Domains] = {
+        labels: open_domains(fabric, training, labels=labels) for labels in ("source", "target")
     }
-    costs = {name: discriminator_costs(name, config.size) for name in DISCRIMINATORS}
-    about = {"config": asdict(config), "environment": environment(), "discriminators": costs}
-    with atomic_path(config.output / "ablation.json") as file:
-        file.write_text(json.dumps({**about, "rows": figures}, indent=1, default=str))
-    text = study_tables(runs, costs, config.steps)
-    with atomic_path(config.output / "ablation.md") as file:
+    results: dict[str, dict[int, Result]] = {name: {} for name in config.rows}
+    for seed in config.seeds:
+        own = replace(training, seed=seed, output=training.output / f"seed-{seed}")
+        of_seed = run_study(fabric, own, ROWS, config.rows, domains, config.evaluate_every)
+        for name, result in of_seed.items():
+            results[name][seed] = result
+        if fabric.is_global_zero:
+            report(config, results, domains["source"])
+
+
+def report(config: Config, results: Mapping[str, Mapping[int, Result]], domains: Domains) -> None:
+    """Write ``results.md``, ``results.json`` and ``comparison.png``, and print the tables."""
+    training = config.training
+    write_results(training.output / "results.json", config, results)
+    tables = study_table(results, ROWS, training.steps, training.size), selection_table(results)
+    text = "\n\n".join(tables).strip() + "\n"
+    with atomic_path(training.output / "results.md") as file:
         file.write_text(text)
-    rows = next(iter(runs.values()))
-    networks = {name: rows[name].network for name in PICTURED if name in rows}
-    save_comparison(config.output / "ablation.png", streets.held_out, networks, size=config.size)
+    first = config.seeds[0]
+    networks = {name: results[name][first].network for name in PICTURED if name in results}
+    picture = training.output / "comparison.png"
+    save_comparison(picture, domains.held_out, networks, size=training.size)
     Console().print(Markdown(text))
 
 
-def discriminator_costs(name: str, size: tuple[int, int]) -> tuple[int, int]:
-    """Parameters, and multiply-adds of one pass over the maps of an image."""
-    discriminator = DISCRIMINATORS[name](len(CLASS_NAMES)).to("meta")
-    with FlopCounterMode(display=False) as counter:
-        discriminator(torch.empty(1, len(CLASS_NAMES), *size, device="meta"))
-    parameters = sum(parameter.numel() for parameter in discriminator.parameters())
-    return parameters, counter.get_total_flops() // 2
-
-
 if __name__ == "__main__":
-    tyro.cli(main, config=[tyro.conf.OmitArgPrefixes])
+    run_script(main)

@@ -45,13 +45,23 @@ def atomic_path(path: Path) -> Iterator[Path]:
 def differences(found: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     """Name the settings that differ, with both values; empty if none does.
 
-    A setting that is left at its default may be missing on either side.
+    A setting that is at its default may be missing on either side.
     """
+    old, new = _flat(found), _flat(settings)
     return ", ".join(
-        f"{name} {found.get(name, 'at its default')} instead of {settings.get(name, 'its default')}"
-        for name in dict.fromkeys([*settings, *found])
-        if found.get(name) != settings.get(name)
+        f"{name} {old.get(name, 'at its default')} instead of {new.get(name, 'its default')}"
+        for name in dict.fromkeys([*new, *old])
+        if old.get(name) != new.get(name)
     )
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings under dotted names."""
+    flat = {}
+    for name, value in settings.items():
+        nested = isinstance(value, Mapping)
+        flat |= _flat(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
+    return flat
 
 
 def require_same_settings(manifest: Path, settings: Mapping[str, Any]) -> dict[str, Any]:

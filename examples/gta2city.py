@@ -2,72 +2,243 @@ r"""Adapt a real-time network from synthetic to real streets without a single ta
 
     python examples/gta2city.py
 
-builds the toy city and trains one network three times, from the same seed and with equal steps
-and augmentation, so that the last thing you see is what adaptation did and what it did not:
-
-* source only: labelled source images, nothing else;
-* control: batch norm's running statistics follow the target, but there is no adaptation loss;
-  what this row gains is no merit of the discriminator;
-* adapted: the control, plus the light discriminator and FDA.
-
-On real data, with an ImageNet backbone:
+draws the toy city and trains one network three times, from one seed: on labelled source images
+alone; with target images that pass through batch norm but have no loss (control); and with FDA and
+the light discriminator on top (adapted). On real data:
 
     python examples/gta2city.py --source-root GTA5 --target-root cityscapes --size 512 1024 \
         --backbone resnet18 --pretrained --steps 40000 --warmup-steps 2000 --learning-rate 4e-4
 
-Whenever it is stopped, the same command goes on where it was; a row that is finished is not trained
-again. Other settings need another ``--output``. On all GPUs of a machine (--batch-size is that of
-each), in bfloat16, with batch norm over all of them:
-
-    torchrun --nproc-per-node gpu examples/gta2city.py --precision bf16-mixed --sync-batch-norm ...
-
-docs/training.md and docs/several-gpus.md have the details.
+A stopped run goes on with the same command; other settings need another ``--output``.
 """
 
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Literal
 
-import tyro
+import torch
+import torch.nn.functional as F
+from kornia.augmentation import AugmentationSequential
+from lightning_fabric import Fabric, seed_everything
+from torch import Tensor, nn
 
-from adaptation import Maps, Objective
-from config import Config as TrainingConfig
-from experiment import run_experiment
-from study.recipes import Recipe
+from command_line import run_script
+from evaluation.pictures import prediction_strip
+from evaluation.protocol import merge_predictions
+from evaluation.results import Result, load_or_train, show_results
+from evaluation.scoring import predict
+from training.augmentation import augmentation
+from training.batch_norm import average_running_statistics, frozen_running_stats
+from training.checkpoint import Checkpoint
+from training.config import TrainingConfig
+from training.data import Batch, Domains, Pair, PairedBatches, open_domains, shard
+from training.distributed import mean_losses, open_fabric
+from training.logger import TrainingLogger
+from training.networks import Networks
+from training.statistics import discriminator_statistics, prediction_statistics
+from uda_seg.datasets import TRAIN_CLASSES
+from uda_seg.discriminators import DepthwiseFC
+from uda_seg.losses import Domain, adversarial, bisenet_loss, self_information
+from uda_seg.metrics import MeanIoU
+from uda_seg.models import BiSeNet, BiSeNetOutput
+from uda_seg.transforms import FDA
+
+Losses = dict[str, Tensor]
+Step = Callable[[Fabric, Networks, Batch], Losses]
+Style = Callable[[Tensor, Tensor], Tensor]
+Objective = Literal["bce", "least_squares", "hinge"]
+Maps = Literal["softmax", "self_information"]
+MAPS = {"softmax": partial(torch.softmax, dim=1), "self_information": self_information}
 
 
 @dataclass(frozen=True)
-class Config(TrainingConfig):
-    """Settings of a run; the defaults suit the toy city."""
+class Config:
+    """Settings of all rows, and those of the adapted row."""
 
-    beta: float = 0.05
-    """Of FDA in the adapted row."""
-    objective: Objective = "bce"
-    """Of its discriminator."""
-    maps: Maps = "softmax"
-    """What the discriminator sees of the predictions; ADVENT's is self-information."""
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    beta: float = 0.05  # of FDA, in [0, 0.5]
+    adversarial_weight: float = 0.05
+    objective: Objective = "bce"  # of the discriminator
+    maps: Maps = "softmax"  # what the discriminator sees of the logits; ADVENT: self_information
 
-    def __post_init__(self) -> None:
-        """Refuse now what would otherwise fail after the first rows."""
-        super().__post_init__()
-        self.recipe()
 
-    def recipe(self) -> Recipe:
-        """That of the row under study."""
-        return Recipe(
-            discriminator="light", objective=self.objective, maps=self.maps, beta=self.beta
-        )
+def build_networks(
+    fabric: Fabric, config: TrainingConfig, discriminator: type[nn.Module] = DepthwiseFC
+) -> Networks:
+    """Draw BiSeNet and a discriminator from the seed, and give each an optimizer."""
+    seed_everything(config.seed, verbose=False)
+    network = BiSeNet(len(TRAIN_CLASSES), config.backbone, **config.backbone_arguments)
+    critic = discriminator(len(TRAIN_CLASSES))
+    optimizers = (
+        torch.optim.AdamW(network.parameters(), config.learning_rate),
+        torch.optim.Adam(critic.parameters(), config.discriminator_learning_rate, (0.9, 0.99)),
+    )
+    torch.manual_seed(config.seed * fabric.world_size + fabric.global_rank)  # augmentation differs
+    return Networks(fabric, config, network, critic, optimizers)
+
+
+def make_batch(
+    pair: Pair, augment: AugmentationSequential, style: Style | None, class_weights: Tensor
+) -> Batch:
+    """Give source images the style of target images, then augment them with their labels."""
+    labelled, unlabelled = pair
+    images, target_images = labelled.image / 255, unlabelled.image / 255
+    if style is not None:
+        images = style(images, target_images)
+    images, masks = augment(images, labelled.label[:, None].float())
+    return Batch(images, masks[:, 0].long(), target_images, class_weights)
+
+
+def segmentation_loss(output: BiSeNetOutput, batch: Batch) -> Tensor:
+    """Class-weighted cross entropy of all three outputs; ``threshold=None`` is without OHEM."""
+    weight, labels = batch.class_weights, batch.labels
+    return bisenet_loss(output.logits, output.auxiliary, labels, weight=weight, threshold=None)
+
+
+def source_step(fabric: Fabric, networks: Networks, batch: Batch) -> Losses:
+    """Learn from labelled images alone. Low-resolution logits cost less memory and time."""
+    output = networks.segmenter(networks.normalize(batch.images), size="native")
+    loss = segmentation_loss(output, batch)
+    fabric.backward(loss)
+    return {"segmentation": loss.detach()}
+
+
+def control_step(fabric: Fabric, networks: Networks, batch: Batch) -> Losses:
+    """Learn from labelled images; batch norm's running statistics follow the target."""
+    with frozen_running_stats(networks.segmenter):
+        losses = source_step(fabric, networks, batch)
+    with torch.no_grad():
+        networks.segmenter(networks.normalize(batch.target_images), size="native")
+    return losses
+
+
+def adversarial_step(
+    fabric: Fabric,
+    networks: Networks,
+    batch: Batch,
+    *,
+    weight: float = 0.05,
+    objective: Objective = "bce",
+    maps: Maps = "softmax",
+) -> Losses:
+    """Adversarial adaptation in output space (Tsai et al., CVPR 2018; Vu et al., CVPR 2019)."""
+    segmenter, discriminator = networks.segmenter, networks.discriminator
+    normalize, domain_loss = networks.normalize, partial(adversarial, objective=objective)
+    # Segmenter: right on the source; on the target such that the discriminator says "source".
+    # Each domain has its own pass, so that batch norm normalises it by its own statistics.
+    discriminator.requires_grad_(False)
+    with fabric.no_backward_sync(segmenter), frozen_running_stats(segmenter):
+        source = segmenter(normalize(batch.images), size="native")
+        segmentation = segmentation_loss(source, batch)
+        fabric.backward(segmentation)
+    target = segmenter(normalize(batch.target_images), size="native")
+    target_maps = MAPS[maps](upsample(target.logits, batch.target_images))
+    adversarial_loss = domain_loss(discriminator(target_maps), Domain.SOURCE)
+    fabric.backward(weight * adversarial_loss)
+    # Discriminator: tell the domains apart. Detached maps keep the segmenter out of it.
+    discriminator.requires_grad_(True)
+    on_source = discriminator(MAPS[maps](upsample(source.logits.detach(), batch.images)))
+    on_target = discriminator(target_maps.detach())
+    source_loss, target_loss = map(domain_loss, (on_source, on_target), Domain)
+    discriminator_loss = source_loss / 2 + target_loss / 2  # at chance ln 2 = 0.693 for "bce"
+    fabric.backward(discriminator_loss)
+    return {
+        "segmentation": segmentation.detach(),
+        "adversarial": adversarial_loss.detach(),
+        "discriminator": discriminator_loss.detach(),
+        **discriminator_statistics(on_source, on_target, objective),
+        **prediction_statistics(target.logits),
+    }
+
+
+def upsample(logits: Tensor, images: Tensor) -> Tensor:
+    """Bring logits to the size of the images, as BiSeNet does by itself."""
+    return F.interpolate(logits, images.shape[-2:], mode="bilinear", align_corners=False)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one row of the table has of its own."""
+
+    step: Step = source_step
+    style: Style | None = None  # makes of source and target images what is learnt from
+
+
+def fit(
+    fabric: Fabric,
+    networks: Networks,
+    batches: PairedBatches,
+    step: Callable[[int, Pair], Losses],
+    checkpoint: Checkpoint,
+    logger: TrainingLogger,
+) -> Iterator[tuple[int, dict[str, float]]]:
+    """The one training loop: yield how many steps are done, and the losses of the last one.
+
+    The caller's ``for`` body, say a teacher's average, runs before the checkpoint is written.
+    """
+    logger.start(checkpoint.load())
+    networks.segmenter.train()
+    for done in range(checkpoint.step + 1, len(batches) + 1):
+        started = time.perf_counter()
+        pair = batches[done - 1]
+        networks.zero_grad()
+        losses = mean_losses(fabric, step(done, pair))
+        checkpoint.require_finite(losses, pair[0].name)
+        logger.log({**losses, **networks.optimizer_step()}, done)
+        checkpoint.seconds += time.perf_counter() - started
+        yield done, losses
+        if done % checkpoint.every == 0 or done == len(batches):
+            average_running_statistics(fabric, networks.network)
+            checkpoint.save(done)
+
+
+@torch.inference_mode()
+def evaluate(fabric: Fabric, config: TrainingConfig, network: BiSeNet, domains: Domains) -> Tensor:
+    """The confusion matrix of all held-out images together, at the full size of their labels."""
+    metric = MeanIoU(len(TRAIN_CLASSES)).to(fabric.device)
+    for images, labels, _ in shard(fabric, domains.held_out, config):
+        ids = predict(network, images, size=config.size, label_size=labels.shape[-2:])
+        metric.update(ids, labels)
+    return merge_predictions(metric.confusion_matrix().cpu(), domains.target)
+
+
+def train_row(
+    fabric: Fabric, config: TrainingConfig, domains: Domains, name: str, row: Row
+) -> Result:
+    """Train one network, first by source steps and then by those of its row; evaluate it."""
+    networks, augment = build_networks(fabric, config), augmentation()
+
+    def step(done: int, pair: Pair) -> Losses:
+        now = row if done > config.warmup_steps else Row()
+        batch = make_batch(pair, augment, now.style, domains.class_weights)
+        return now.step(fabric, networks, batch)
+
+    checkpoint = Checkpoint(fabric, config, name, row, networks.parts)
+    with TrainingLogger(fabric, config.output, name, config.steps) as logger:
+        batches = PairedBatches(fabric, domains, config)
+        for _ in fit(fabric, networks, batches, step, checkpoint, logger):
+            pass
+        confusion = evaluate(fabric, config, networks.network, domains)
+        picture = prediction_strip(networks.network, domains.held_out[0], size=config.size)
+        logger.picture("held-out", picture, config.steps)
+    return Result(networks.network, confusion, checkpoint.seconds)
 
 
 def main(config: Config) -> None:
-    """Train and score each row, then show table and picture."""
-    run_experiment(
-        config,
-        {
-            "source only": Recipe(),
-            "control": Recipe(target_statistics=True),
-            "adapted": config.recipe(),
-        },
-    )
+    """Train and evaluate each row, then show table and picture."""
+    loss = {"weight": config.adversarial_weight, "objective": config.objective}
+    adapt = partial(adversarial_step, **loss, maps=config.maps)
+    rows = {"source only": Row(), "control": Row(control_step)}
+    rows["adapted"] = Row(adapt, FDA(config.beta))
+    fabric = open_fabric(config.training.precision)
+    domains = open_domains(fabric, config.training)
+    train = partial(train_row, fabric, config.training, domains)
+    results = load_or_train(fabric, config.training, rows, train)
+    if fabric.is_global_zero:
+        show_results(config, config.training, results, domains)
 
 
 if __name__ == "__main__":
-    tyro.cli(main, config=[tyro.conf.OmitArgPrefixes])
+    run_script(main)

@@ -22,6 +22,7 @@ __all__ = [
     "colorize",
     "entropy_map",
     "error_map",
+    "prediction_strip",
     "save_comparison",
     "save_inspection",
     "save_panels",
@@ -55,6 +56,13 @@ def entropy_map(logits: Tensor) -> Picture:
     entropy = torch.special.entr(logits.float().softmax(0)).sum(0) / log(len(logits))
     painted: Picture = colormaps["cividis"](entropy.cpu().numpy(), bytes=True)[..., :3]
     return painted
+
+
+def prediction_strip(network: BiSeNet, sample: Sample, *, size: tuple[int, int]) -> Picture:
+    """Truth and prediction of one sample, side by side."""
+    height, width = sample.label.shape
+    ids = predict(network, sample.image[None], size=size, label_size=(height, width))[0]
+    return np.concatenate((colorize(sample.label), colorize(ids)), axis=1)
 
 
 def save_comparison(

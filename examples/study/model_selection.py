@@ -1,136 +1,108 @@
-"""What tells a good checkpoint from a bad one without target labels.
+"""Choose a step without target labels, and see beside it what labels would have chosen."""
 
-Every criterion is better the higher it is, lies in [0, 1], and can be fooled by itself; so none
-of them is *the* choice, and the rows of several belong side by side. Certainty, the usual one, is
-highest for a network that calls everything road.
-"""
-
-from collections.abc import Callable, Iterable, Sequence
-from math import log
+from collections.abc import Callable, Sequence
+from math import isnan
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Subset
 
-from uda_seg.losses import Domain, self_information
-from uda_seg.transforms import fourier_domain_adaptation
+from evaluation.results import Evaluation
+from gta2city import MAPS
+from study.criteria import certainty_and_diversity, discriminator_confusion, fda_consistency
+from study.recipes import Recipe
+from training.data import Domains, evenly_spaced
+from training.networks import Networks
+from training.statistics import BOUNDARY
+from uda_seg.datasets import SegmentationFolder
 
-__all__ = ["certainty_and_diversity", "discriminator_confusion", "fda_consistency"]
+__all__ = ["Evaluations", "chosen_evaluations", "label_free_criteria"]
 
-Network = Callable[[Tensor], Tensor]
-"""Images ``(B, 3, H, W)`` in [0, 1] to logits ``(B, K, h, w)``, in evaluation mode."""
+_IMAGES = 24
+"""Of each domain: a criterion has to tell steps apart, not to be exact."""
+_BATCH_SIZE = 4
 
 
-@torch.no_grad()
-def certainty_and_diversity(network: Network, batches: Iterable[Tensor]) -> dict[str, float]:
-    """How sure the predictions of unlabelled images are, and how varied.
+class Evaluations:
+    """The evaluations of a training so far, as a part of its checkpoint."""
 
-    * ``certainty``: 1 less the mean entropy of the pixels' predictions, in shares of ln K. A
-      collapse to one class makes it 1: read it beside the diversity alone.
-    * ``diversity``: the entropy of the mean prediction, in shares of ln K; 0 after a collapse.
-      Streets are mostly road, so that the right answer is below 1 too.
-    * ``information``: diversity less mean entropy, the mutual information of pixel and class, in
-      shares of ln K; 0 both for one class and for uniform predictions.
+    def __init__(self) -> None:
+        self.so_far: list[Evaluation] = []
 
-    References: Bridle et al., *Unsupervised Classifiers, Mutual Information and "Phantom
-    Targets"*, NIPS 1991, for the information; Morerio et al., *Minimal-Entropy Correlation
-    Alignment*, ICLR 2018, for the entropy as a criterion.
+    def state_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"evaluations": [each._asdict() for each in self.so_far]}
+
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> None:
+        """Go back to that state."""
+        self.so_far = [Evaluation(**each) for each in state_dict["evaluations"]]
+
+
+def label_free_criteria(networks: Networks, recipe: Recipe, domains: Domains) -> dict[str, float]:
+    """All criteria of :mod:`study.criteria`, on evenly spaced images.
+
+    Rows without an adversarial step lack the criterion of the discriminator. Leaves the network in
+    evaluation mode.
+    """
+    network = networks.network.eval()
+    count = min(_IMAGES, len(domains.labelled), len(domains.unlabelled))
+    device = next(network.parameters()).device
+    source, target = (
+        [images.to(device) for images in _images(data, count)]
+        for data in (domains.labelled, domains.unlabelled)
+    )
+
+    def logits(images: Tensor) -> Tensor:
+        result: Tensor = network(networks.normalize(images)).logits
+        return result
+
+    criteria = certainty_and_diversity(logits, target)
+    criteria["FDA consistency"] = fda_consistency(logits, target)
+    if recipe.adversarial is not None:
+        if recipe.style is not None:
+            source = list(map(recipe.style, source, target))
+        criteria["D's confusion"] = discriminator_confusion(
+            logits,
+            networks.discriminator,
+            source,
+            target,
+            maps=MAPS[recipe.adversarial["maps"]],
+            boundary=BOUNDARY[recipe.adversarial["objective"]],
+        )
+    return criteria
+
+
+def _images(data: SegmentationFolder, count: int) -> list[Tensor]:
+    own = torch.Generator()  # a loader would draw from the global one, which augments
+    chosen = Subset(data, evenly_spaced(len(data), count))
+    return [sample.image / 255 for sample in DataLoader(chosen, _BATCH_SIZE, generator=own)]
+
+
+def chosen_evaluations(evaluations: Sequence[Evaluation]) -> dict[str, Evaluation]:
+    """The evaluation that each way of choosing takes: ``last``, ``best NAME``, ``oracle best``.
+
+    One for each criterion, in the order of the first evaluation; none for a criterion that is NaN
+    everywhere. Of equals the earlier one is taken. Only ``oracle best`` looks at labels.
 
     Raises:
-        ValueError: if there is no batch.
+        ValueError: if there is no evaluation, or their criteria differ.
     """
-    entropy, mean_prediction, pixels = 0.0, torch.zeros(()), 0
-    for images in batches:
-        logits = network(images)
-        entropy += self_information(logits).sum(dtype=torch.float64).item()
-        prediction = logits.double().softmax(dim=1).sum((0, 2, 3)).cpu()
-        mean_prediction = mean_prediction + prediction
-        pixels += logits.shape[0] * logits[0, 0].numel()
-    _check_any(pixels)
-    shares = mean_prediction / pixels
-    diversity = -torch.special.xlogy(shares, shares).sum().item() / log(len(shares))
-    mean_entropy = entropy / pixels
-    return {
-        "certainty": 1 - mean_entropy,
-        "diversity": diversity,
-        "information": diversity - mean_entropy,
+    if not evaluations or any(
+        each.criteria.keys() != evaluations[0].criteria.keys() for each in evaluations
+    ):
+        raise ValueError(
+            "expected at least one evaluation, all with the same criteria, got "
+            f"{[list(each.criteria) for each in evaluations]}"
+        )
+    ordered = sorted(evaluations, key=lambda each: each.step)
+    ways: dict[str, Callable[[Evaluation], float]] = {
+        f"best {name}": lambda each, name=name: each.criteria[name]
+        for name in evaluations[0].criteria
     }
-
-
-@torch.no_grad()
-def fda_consistency(
-    network: Network, batches: Iterable[Tensor], betas: Sequence[float] = (0.01, 0.05, 0.09)
-) -> float:
-    """Share of pixels whose class stays when the image takes over another one's low frequencies.
-
-    The other one is the image before it, for the first image the last of its batch; the mean over
-    ``betas``, by default those of FDA's multi-band transfer. A collapsed network is consistent.
-
-    Args:
-        network: images to logits.
-        batches: float RGB in [0, 1], ``(B, 3, H, W)``, all of one size, two images or more.
-        betas: at least one; see ``fourier_domain_adaptation``.
-
-    Raises:
-        ValueError: if there are fewer than two images in the first batch, or no beta.
-    """
-    if not betas:
-        raise ValueError("expected at least one beta, got none")
-    agreeing, pixels, before = 0, 0, None
-    for images in batches:
-        if before is None:
-            if len(images) < 2:
-                raise ValueError("expected at least two images in the first batch, got one")
-            before = images[-1:]
-        others = torch.cat([before, images[:-1]])
-        before = images[-1:]
-        classes = network(images).argmax(dim=1)
-        for beta in betas:
-            restyled = fourier_domain_adaptation(images, others, beta)
-            agreeing += int((network(restyled).argmax(dim=1) == classes).sum())
-            pixels += classes.numel()
-    _check_any(pixels)
-    return agreeing / pixels
-
-
-@torch.no_grad()
-def discriminator_confusion(
-    network: Network,
-    discriminator: Callable[[Tensor], Tensor],
-    source_batches: Iterable[Tensor],
-    target_batches: Iterable[Tensor],
-    *,
-    maps: Callable[[Tensor], Tensor] = lambda logits: logits.softmax(dim=1),
-    boundary: float = 0.0,
-) -> float:
-    """How close to guessing the discriminator of a checkpoint is: 0 told apart, 1 at chance.
-
-    ``1 - |2 a - 1|`` with a the mean of its accuracies on both domains. A discriminator that has
-    learnt nothing is as confused as one whose segmenter has learnt everything, and each
-    checkpoint brings its own.
-
-    Args:
-        network: images to logits.
-        discriminator: maps to domain logits; those above the boundary mean target.
-        source_batches: images as the network saw them in training, with FDA if it had FDA.
-        target_batches: target images.
-        maps: what the discriminator sees of the logits.
-        boundary: 0, for the least-squares objective 0.5.
-
-    Raises:
-        ValueError: if there is no batch of one of the domains.
-    """
-    accuracies = []
-    for domain, batches in ((Domain.SOURCE, source_batches), (Domain.TARGET, target_batches)):
-        right = patches = 0
-        for images in batches:
-            called_target = discriminator(maps(network(images))) > boundary
-            right += int((called_target == bool(domain)).sum())
-            patches += called_target.numel()
-        _check_any(patches)
-        accuracies.append(right / patches)
-    return 1 - abs(sum(accuracies) - 1)
-
-
-def _check_any(count: int) -> None:
-    if count == 0:
-        raise ValueError("expected at least one batch of images, got none")
+    ways["oracle best"] = lambda each: each.miou
+    chosen = {"last": ordered[-1]}
+    for way, value in ways.items():
+        if known := [each for each in ordered if not isnan(value(each))]:
+            chosen[way] = max(known, key=value)
+    return chosen

@@ -1,57 +1,76 @@
 """Watch a training on the target for the ways in which it fails without an error."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from math import exp, inf, isfinite, log
 from typing import Any
 
-import torch
-from torch import Tensor
+__all__ = ["CollapseMonitor"]
 
-from adaptation import BOUNDARY, Objective
-from diagnoses import MEANING
-from uda_seg.losses import entropy
+_CHANCE = {"bce": log(2), "least_squares": 0.25, "hinge": 1.0}
+"""The loss of a discriminator that cannot tell the domains apart."""
 
-__all__ = ["CollapseMonitor", "gradient_norm"]
-
-# The loss of a discriminator that cannot tell.
-_CHANCE: dict[Objective, float] = {"bce": log(2), "least_squares": 0.25, "hinge": 1.0}
-
-_NORMS = "segmenter", "D"
-_TITLES = {
-    "loss": "discriminator loss over chance",
-    "entropy": "target entropy",
-    "top class": "most frequent class",
-    "segmenter": "segmenter gradient",
-    "D": "discriminator gradient",
+_KEYS = {  # in the losses of a step: in here
+    "discriminator": "loss",
+    "discriminator/accuracy on source": "accuracy on source",
+    "discriminator/accuracy on target": "accuracy on target",
+    "target/entropy": "entropy",
+    "target/top class": "top class",
+    "target/confident share": "confident",
+    "gradient/segmenter": "segmenter",
+    "gradient/discriminator": "D",
 }
-_REMEMBERED = "step", "states", "_means", "_first_levels", "_best_accuracy", "_last_seen"
-_MOST_ROWS = 64  # of the target predictions; the mean over all pixels would slow every step down
+_NORMS = "segmenter", "D"
+_STATE = "step", "states", "_means", "_first_levels", "_best_accuracy", "_last_seen"
+
+MESSAGES = {
+    "D wins": "the discriminator tells both domains apart with hardly a mistake, so that its "
+    "gradient teaches the segmenter nothing; lower the discriminator's learning rate, lengthen "
+    "the warm-up, or try the least-squares objective",
+    "D is blind": "the discriminator has done no better than a coin since the start, so that the "
+    "adversarial loss is noise; raise its learning rate, and check that its maps are "
+    "probabilities and that the domain labels are not swapped",
+    "D is fooled": "the discriminator could tell the domains apart and no longer can: the goal if "
+    "the target's predictions look right, or else a segmenter that games it; compare target "
+    "predictions, and raise the discriminator's learning rate if they are poor",
+    "one class": "nearly every target pixel gets the same class, and with certainty; lower the "
+    "weight of the adversarial or entropy loss, and go back to the last good checkpoint",
+    "no class": "target predictions are close to uniform over the classes; lower the adversarial "
+    "weight, lengthen the warm-up, and check the normalisation of the target images",
+    "segmenter explodes": "the segmenter's gradient is far above its own level; lower the "
+    "learning rate, or clip the gradient",
+    "D explodes": "the discriminator's gradient is far above its own level; lower its learning "
+    "rate, or clip its gradient",
+    "segmenter vanishes": "hardly any gradient is left in the segmenter; check that its loss "
+    "falls, and lower the learning rate",
+    "D vanishes": "hardly any gradient is left in the discriminator; lower its learning rate, or "
+    "try the least-squares objective",
+    "no label": "the teacher is sure of hardly a pixel, so that its labels count for nothing; "
+    "lengthen the warm-up, or lower the confidence that is asked for",
+}
 
 
 class CollapseMonitor:
-    """Running means of what a healthy training on the target keeps apart from its extremes.
+    """Running means of what a healthy training on the target keeps away from its extremes.
 
-    The thresholds are class attributes, rules of thumb and not tuned on any result. All but an
+    The thresholds are class attributes: rules of thumb, not tuned on any result. All but an
     explosion look at running means, and none before a whole window has passed.
 
     * ``D wins``: the accuracy on each domain is at least ``SURE`` and the discriminator's loss at
       most ``SETTLED`` of its chance value, which for cross entropy is ln 2.
     * ``D is blind``: the mean accuracy of both is within ``COIN`` of one half, for the first
       ``LONG`` windows and on. ``D is fooled``, if it has once been above ``ABLE``.
-    * ``one class``: the most frequent class covers at least ``DOMINANT`` of the target pixels of
-      a batch, and the entropy is at most ``CERTAIN``. Roads cover less of a street.
+    * ``one class``: the mean probability of the top class is at least ``DOMINANT``, and the
+      entropy at most ``CERTAIN``. Roads cover less of a street.
     * ``no class``: the entropy is at least ``UNIFORM`` of ln K.
     * ``no label``: the teacher is confident of at most ``UNSURE`` of the pixels.
     * ``explodes``: one step's gradient norm is over ``BURST`` times its running geometric mean.
     * ``vanishes``: that mean is below ``FADED`` of what it was after the first window.
 
-    A state is reported when it begins, and again only after a whole window without it. NaN and
-    infinity are the caller's to stop at; a gradient that is not finite, as a gradient scaler meets
-    them, counts for nothing here. On several processes each watches its own batches.
+    A state is reported when it begins, and again only after a whole window without it.
 
     Args:
         objective: of the discriminator: ``"bce"``, ``"least_squares"`` or ``"hinge"``.
-        window: steps that the running means look back on.
+        window: steps of the running means.
 
     Raises:
         ValueError: if the objective is unknown or the window shorter than one step.
@@ -69,7 +88,7 @@ class CollapseMonitor:
     BURST = 100.0
     FADED = 1e-3
 
-    def __init__(self, *, objective: Objective = "bce", window: int = 100) -> None:
+    def __init__(self, *, objective: str = "bce", window: int = 100) -> None:
         if objective not in _CHANCE or window < 1:
             raise ValueError(
                 f"expected an objective out of {[*_CHANCE]} and a window of at least one step, "
@@ -84,63 +103,20 @@ class CollapseMonitor:
         self._best_accuracy = 0.0
         self._last_seen: dict[str, int] = {}
 
-    @torch.no_grad()
-    def update(
-        self,
-        *,
-        target_logits: Tensor,
-        segmenter_gradient: Tensor,
-        on_source: Tensor | None = None,
-        on_target: Tensor | None = None,
-        discriminator_loss: Tensor | None = None,
-        discriminator_gradient: Tensor | None = None,
-        confident: Tensor | None = None,
-    ) -> list[str]:
-        """Take in one step; one line for each state that begins with it.
-
-        A training has either a discriminator, with all that is known of it, or a teacher; what is
-        given at one step is given at all.
+    def update(self, losses: Mapping[str, float]) -> list[str]:
+        """Take in one step; one message for each state that begins with it.
 
         Args:
-            target_logits: ``(B, K, h, w)`` of the segmenter, or of the teacher, of any resolution;
-                every so many-th pixel is looked at.
-            segmenter_gradient: a scalar, see :func:`gradient_norm`.
-            on_source: the discriminator's logits of source maps, any shape.
-            on_target: those of target maps.
-            discriminator_loss: a scalar, the mean of its two halves.
-            discriminator_gradient: a scalar.
-            confident: a scalar, the share of pixels of which the teacher is.
+            losses: what the step returned, and the gradient norms ``gradient/segmenter`` and
+                ``gradient/discriminator``. Steps without ``target/entropy`` count for nothing.
         """
-        boundary = BOUNDARY[self.objective]
-        stride = max(1, target_logits.shape[-2] // _MOST_ROWS)
-        logits = target_logits[..., ::stride, ::stride]
-        counts = logits.argmax(1).flatten().bincount()
-        figures = {
-            "entropy": entropy(logits),
-            "top class": counts.max() / counts.sum(),
-            "segmenter": segmenter_gradient,
-            "D": discriminator_gradient,
-            "confident": confident,
-        }
-        if on_source is not None and on_target is not None and discriminator_loss is not None:
-            figures["accuracy on source"] = (on_source < boundary).float().mean()
-            figures["accuracy on target"] = (on_target > boundary).float().mean()
-            figures["loss"] = discriminator_loss / _CHANCE[self.objective]
-        known = {name: figure for name, figure in figures.items() if figure is not None}
-        # One copy from the device for all.
-        values = torch.stack([figure.detach().float() for figure in known.values()]).tolist()
-        return self._take_in(dict(zip(known, values, strict=True)))
-
-    def state_dict(self) -> dict[str, Any]:
-        """What :meth:`load_state_dict` takes."""
-        return {name: getattr(self, name) for name in _REMEMBERED}
-
-    def load_state_dict(self, state_dict: dict[str, Any], /) -> None:
-        """Go back to that state."""
-        for name in _REMEMBERED:
-            setattr(self, name, state_dict[name])
-
-    def _take_in(self, values: dict[str, float]) -> list[str]:
+        if "target/entropy" not in losses:
+            return []
+        values = {name: losses[key] for key, name in _KEYS.items() if key in losses}
+        if "loss" not in values:
+            values.pop("D", None)  # idle
+        if "loss" in values:
+            values["loss"] /= _CHANCE[self.objective]
         norms = {name: values[name] for name in _NORMS if name in values}
         states = [
             f"{name} explodes"
@@ -152,15 +128,17 @@ class CollapseMonitor:
         self.step += 1
         return self._report(states + self._lasting_states())
 
-    def figures(self) -> dict[str, float]:
-        """The running means, for the log; gradient norms geometric, all others in [0, 1] or so."""
-        return {
-            f"monitor/{_TITLES.get(name, name)}": exp(mean) if name in _NORMS else mean
-            for name, (mean, _) in self._means.items()
-        }
+    def state_dict(self) -> dict[str, Any]:
+        """What :meth:`load_state_dict` takes."""
+        return {name: getattr(self, name) for name in _STATE}
+
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> None:
+        """Go back to that state."""
+        for name in _STATE:
+            setattr(self, name, state_dict[name])
 
     def text(self) -> str:
-        """The same in a few words, for a progress bar, with the states that hold at present."""
+        """The running means in a few words, with the states that hold at present."""
         mean, words = self._mean, list[str]()
         if "loss" in self._means:
             accuracies = mean("accuracy on source"), mean("accuracy on target")
@@ -221,10 +199,4 @@ class CollapseMonitor:
         ]
         self._last_seen.update(dict.fromkeys(states, self.step))
         self.states = states
-        return [f"step {self.step}: {state}: {MEANING[state]} ({self.text()})" for state in begun]
-
-
-def gradient_norm(parameters: Iterable[Tensor]) -> Tensor:
-    """Euclidean norm of all gradients together; the gradients stay as they are."""
-    gradients = [each.grad for each in parameters if each.grad is not None]
-    return torch.nn.utils.get_total_norm(gradients)
+        return [f"step {self.step}: {state}: {MESSAGES[state]} ({self.text()})" for state in begun]

@@ -1,16 +1,34 @@
-"""What a row of the study is: what it learns from, how it augments, what it does with the target.
+"""The rows of the study: what each learns from, how it augments, what it does with the target.
 
-All else, steps and learning rates among it, is the same in all rows.
+All else, steps and learning rates among it, is the same in all rows. To add a row, write a step, or
+a style in place of FDA, and an entry: docs/add-a-method.md shows one.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from functools import partial
+from typing import Any
 
-from adaptation import Maps, Objective
-from teaching import SelfTraining
+from lightning_fabric import Fabric
+from torch import nn
 
-__all__ = ["ROWS", "STUDY", "Recipe", "training_of"]
+from gta2city import (
+    Losses,
+    Step,
+    Style,
+    adversarial_step,
+    control_step,
+    source_step,
+    upsample,
+)
+from self_training import AdaBN, SelfTraining
+from training.batch_norm import frozen_running_stats
+from training.data import Batch, Labels
+from training.networks import Networks
+from uda_seg.discriminators import DepthwiseFC, FullyConv
+from uda_seg.losses import entropy
+from uda_seg.transforms import fourier_domain_adaptation
+
+__all__ = ["ROWS", "STUDY", "Recipe", "entropy_step"]
 
 
 @dataclass(frozen=True)
@@ -18,95 +36,93 @@ class Recipe:
     """One way to train a network; by default on the labelled source alone.
 
     Raises:
-        ValueError: for a setting out of range, or two that exclude each other.
+        ValueError: for a step beside self-training, which has its own.
     """
 
-    labels: Literal["source", "target"] = "source"
+    step: Step = source_step
+    """From a batch to gradients, after the warm-up."""
+    style: Style | None = None
+    """Makes the images that are learnt from of labelled and target images, after the warm-up."""
+    labels: Labels = "source"
     """Whose labelled images it learns from; with the target's it is the oracle, "target only"."""
     flip: bool = True
     blur: bool = True
     photometric: bool = False
     """Strong changes of brightness, contrast, colour and gamma."""
-    target_statistics: bool = False
-    """Target batches pass through batch norm, as they do wherever the target has a loss."""
-    reestimated: bool = False
-    """After training, batch norm's statistics are those of the target's training images."""
-    discriminator: Literal["light", "full"] | None = None
-    objective: Objective = "bce"
-    maps: Maps = "softmax"
-    """What the discriminator sees of the predictions; ADVENT's is self-information."""
-    beta: float | None = None
-    """Of FDA on the labelled images, in [0, 0.5]."""
-    entropy_weight: float = 0.0
-    """Of the entropy of target predictions."""
+    discriminator: type[nn.Module] = DepthwiseFC
+    """Idle, unless the step trains it."""
     self_training: SelfTraining | None = None
     rare_classes: bool = False
     """Labelled images are drawn by the rarest classes that they hold."""
 
     def __post_init__(self) -> None:
         """Refuse what would otherwise go unnoticed."""
-        if self.beta is not None and not 0 <= self.beta <= 0.5:
-            raise ValueError(f"expected beta in [0, 0.5] or None, got {self.beta}")
-        if self.entropy_weight < 0:
-            raise ValueError(f"expected an entropy weight of at least 0, got {self.entropy_weight}")
-        ways = self.entropy_weight > 0, self.discriminator, self.self_training
-        if sum(map(bool, ways)) > 1:
-            raise ValueError(
-                f"expected one of entropy weight, discriminator and self-training, got {ways}"
-            )
+        if self.self_training is not None and self.step is not source_step:
+            raise ValueError(f"expected no step beside self-training, got {self.step}")
 
-    def before_adaptation(self) -> "Recipe":
-        """The same without any lesson from the target: what the warm-up does.
-
-        A teacher is to begin with the statistics of what it labels; the weights do not depend on
-        that.
-        """
-        return replace(
-            self,
-            target_statistics=self.self_training is not None,
-            discriminator=None,
-            beta=None,
-            entropy_weight=0.0,
-            self_training=None,
-        )
+    @property
+    def adversarial(self) -> dict[str, Any] | None:
+        """Objective and maps of an adversarial step; None for any other step."""
+        function = getattr(self.step, "func", self.step)
+        given = getattr(self.step, "keywords", {})
+        settings = {"objective": "bce", "maps": "softmax", **given}
+        return settings if function is adversarial_step else None
 
 
-_LIGHT = Recipe(discriminator="light")
+def entropy_step(
+    fabric: Fabric, networks: Networks, batch: Batch, *, weight: float = 0.001
+) -> Losses:
+    """Entropy minimisation on the target (MinEnt of ADVENT; Vu et al., CVPR 2019)."""
+    segmenter, normalize = networks.segmenter, networks.normalize
+    with fabric.no_backward_sync(segmenter), frozen_running_stats(segmenter):
+        losses = source_step(fabric, networks, batch)
+    target = segmenter(normalize(batch.target_images), size="native")
+    target_entropy = entropy(upsample(target.logits, batch.target_images))
+    fabric.backward(weight * target_entropy)
+    return {**losses, "entropy": target_entropy.detach()}
 
-STUDY: dict[str, Recipe] = {
+
+def fda(beta: float) -> Style:
+    """FDA as a style."""
+    return partial(fourier_domain_adaptation, beta=beta)
+
+
+_LIGHT = Recipe(step=adversarial_step)
+
+STUDY: dict[str, Recipe | AdaBN] = {
     "target only, no augmentation": Recipe(labels="target", flip=False, blur=False),
     "target only, blur": Recipe(labels="target", flip=False),
     "target only, flip": Recipe(labels="target", blur=False),
     "target only": Recipe(labels="target"),
     "no adaptation": Recipe(),
     "no adaptation, strong augmentation": Recipe(photometric=True),
-    "control": Recipe(target_statistics=True),
-    "re-estimated statistics": Recipe(reestimated=True),
-    "entropy": Recipe(entropy_weight=0.001),
-    "FDA 0.05": Recipe(target_statistics=True, beta=0.05),
-    "FDA 0.10": Recipe(target_statistics=True, beta=0.10),
-    "full D": Recipe(discriminator="full"),
+    "control": Recipe(control_step),
+    "re-estimated statistics": AdaBN("no adaptation"),
+    "entropy": Recipe(entropy_step),
+    "FDA 0.05": Recipe(control_step, fda(0.05)),
+    "FDA 0.10": Recipe(control_step, fda(0.10)),
+    "full D": Recipe(adversarial_step, discriminator=FullyConv),
     "light D": _LIGHT,
-    "light D + FDA 0.01": replace(_LIGHT, beta=0.01),
-    "light D + FDA 0.05": replace(_LIGHT, beta=0.05),
-    "light D + FDA 0.10": replace(_LIGHT, beta=0.10),
-    "light D + FDA 0.10, no blur": replace(_LIGHT, beta=0.10, blur=False),
+    "light D + FDA 0.01": replace(_LIGHT, style=fda(0.01)),
+    "light D + FDA 0.05": replace(_LIGHT, style=fda(0.05)),
+    "light D + FDA 0.10": replace(_LIGHT, style=fda(0.10)),
+    "light D + FDA 0.10, no blur": replace(_LIGHT, style=fda(0.10), blur=False),
 }
 """The rows of the ablation; the one without blur is that of the study's best beta."""
 
 _STRONG = Recipe(photometric=True)
-_TAUGHT = replace(_STRONG, beta=0.05, self_training=SelfTraining())
+_TAUGHT = replace(_STRONG, style=fda(0.05), self_training=SelfTraining())
 
-_BEYOND: dict[str, Recipe] = {
+_BEYOND: dict[str, Recipe | AdaBN] = {
     "target only, strong augmentation": replace(_STRONG, labels="target"),
-    "strong, re-estimated": replace(_STRONG, reestimated=True),
-    "strong, control": replace(_STRONG, target_statistics=True),
-    "strong, FDA 0.05": replace(_STRONG, target_statistics=True, beta=0.05),
-    "strong, light D + FDA 0.05": replace(_STRONG, discriminator="light", beta=0.05),
+    "strong, re-estimated": AdaBN("no adaptation, strong augmentation"),
+    "strong, control": replace(_STRONG, step=control_step),
+    "strong, FDA 0.05": replace(_STRONG, step=control_step, style=fda(0.05)),
+    "strong, light D + FDA 0.05": replace(_STRONG, step=adversarial_step, style=fda(0.05)),
     "self-training": _TAUGHT,
-    "self-training, re-estimated": replace(_TAUGHT, reestimated=True),
+    "self-training, re-estimated": AdaBN("self-training"),
     "self-training, rare classes": replace(_TAUGHT, rare_classes=True),
-    "self-training, no FDA": replace(_TAUGHT, beta=None),
+    "self-training, no FDA": replace(_TAUGHT, style=None),
     "self-training, no ClassMix": replace(_TAUGHT, self_training=SelfTraining(class_mix=False)),
     "self-training, no masks": replace(_TAUGHT, self_training=SelfTraining(masked=False)),
     "self-training, no strong augmentation": replace(
@@ -117,9 +133,3 @@ _BEYOND: dict[str, Recipe] = {
 
 ROWS = STUDY | _BEYOND
 """All of them."""
-
-
-def training_of(name: str, recipes: Mapping[str, Recipe]) -> str:
-    """The row that a row shares its training with, if it but re-estimates the statistics after."""
-    training = replace(recipes[name], reestimated=False)
-    return next((other for other, recipe in recipes.items() if recipe == training), name)

@@ -1,216 +1,115 @@
-"""One row of a table, from its settings to a trained and scored network."""
+"""Train and evaluate any of the rows, over several seeds."""
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import islice
-from math import isfinite
 
-import torch
 from lightning_fabric import Fabric
-from torch import Tensor
 
-from augmentation import augmentation
-from training.batch_norm import average_running_statistics, reestimate_statistics
-from cast import Cast, assemble
-from training.checkpoint import Checkpoint, Stateful
-from config import Config
-from training.distributed import mean_losses
-from history import History, judge, score
-from training.logger import journal
-from learner import step_all
-from lesson import learn
-from study.monitor import CollapseMonitor, gradient_norm
-from evaluation.normalization import normalization
+from evaluation.pictures import prediction_strip
+from evaluation.results import Evaluation, Result, load_or_train
+from gta2city import Losses, build_networks, control_step, evaluate, fit, make_batch, source_step
+from self_training import AdaBN, adabn_row, build_teacher, self_training_step, update_teacher
+from study.model_selection import Evaluations, label_free_criteria
+from study.monitor import CollapseMonitor
 from study.recipes import Recipe
-from rows import Row, load_row, save_row, settings_of
-from selection import Evaluation
-from training.data import Streets, batch_pairs, share_of
-from uda_seg.datasets import Sample, class_counts
-from uda_seg.models import BiSeNet
+from training.augmentation import augmentation
+from training.batch_norm import average_running_statistics
+from training.checkpoint import Checkpoint
+from training.config import TrainingConfig
+from training.data import Domains, Labels, Pair, PairedBatches, labelled_counts
+from training.logger import TrainingLogger
+from uda_seg.metrics import iou_from_confusion
 
-__all__ = ["run", "train"]
+__all__ = ["run_study", "train_row"]
 
-Pairs = Sequence[tuple[Sample, Sample]]
+Rows = Mapping[str, Recipe | AdaBN]
 
 
-def run(
+def run_study(
     fabric: Fabric,
-    config: Config,
+    config: TrainingConfig,
+    rows: Rows,
+    names: Sequence[str],
+    domains: Mapping[Labels, Domains],
+    evaluate_every: int = 0,
+) -> dict[str, Result]:
+    """The results of some of the rows, each trained unless that was done before.
+
+    Args:
+        fabric: that of the run.
+        config: the settings of all rows.
+        rows: all that there are; AdaBN may need others than those named.
+        names: which are asked for.
+        domains: by whose labels there are.
+        evaluate_every: steps between the evaluations that a step is chosen by; 0 for none.
+    """
+    adabn = {name: row for name in names if isinstance(row := rows[name], AdaBN)}
+    needed = dict.fromkeys([*names, *(row.of for row in adabn.values())])
+    recipes = {name: row for name in needed if isinstance(row := rows[name], Recipe)}
+    train = partial(train_row, fabric, config, domains, evaluate_every)
+    results = load_or_train(fabric, config, recipes, train)
+    adabn = {name: AdaBN(row.of, rows[row.of]) for name, row in adabn.items()}
+
+    def adapt(_: str, row: AdaBN) -> Result:
+        return adabn_row(fabric, config, domains["source"], results[row.of])
+
+    results |= load_or_train(fabric, config, adabn, adapt)
+    return {name: results[name] for name in names}
+
+
+def train_row(
+    fabric: Fabric,
+    config: TrainingConfig,
+    domains: Mapping[Labels, Domains],
+    evaluate_every: int,
     name: str,
     recipe: Recipe,
-    streets: Streets,
-    weights: Tensor,
-    *,
-    trained_as: str | None = None,
-) -> Row:
-    """Train and score one row, unless that has been done already.
+) -> Result:
+    """Train the network of one row; watch it, and evaluate it on the way and at the end."""
+    data, networks = domains[recipe.labels], build_networks(fabric, config, recipe.discriminator)
+    augment = augmentation(flip=recipe.flip, blur=recipe.blur, photometric=recipe.photometric)
+    row_step, warmup_step, teacher = recipe.step, source_step, None
+    if recipe.self_training is not None:
+        teacher = build_teacher(networks.network, recipe.self_training)
+        settings = {"teacher": teacher, "settings": recipe.self_training}
+        row_step, warmup_step = partial(self_training_step, **settings), control_step
 
-    With ``trained_as`` it shares the training, and its checkpoint, of another row, from which it
-    may differ in ``reestimated`` alone.
-    """
-    folder = config.output / name.replace(" ", "-")
-    settings = settings_of(config, recipe, fabric.world_size)
-    if folder.exists():
-        return load_row(folder, settings)
-    network, seconds, evaluations = train(
-        fabric, config, trained_as or name, recipe, streets, weights
-    )
-    row = Row(network, score(fabric, config, network, streets), seconds, evaluations)
-    if fabric.is_global_zero:
-        save_row(folder, settings, row)
-    return row
+    def step(done: int, pair: Pair) -> Losses:
+        warm = done <= config.warmup_steps
+        style = None if warm else recipe.style
+        batch = make_batch(pair, augment, style, data.class_weights)
+        return (warmup_step if warm else row_step)(fabric, networks, batch)
 
+    def evaluation(done: int) -> Evaluation:
+        average_running_statistics(fabric, networks.network)
+        criteria = label_free_criteria(networks, recipe, data)
+        confusion = evaluate(fabric, config, networks.network, data)
+        networks.segmenter.train()
+        return Evaluation(done, iou_from_confusion(confusion).nanmean().item(), criteria)
 
-def train(
-    fabric: Fabric, config: Config, name: str, recipe: Recipe, streets: Streets, weights: Tensor
-) -> tuple[BiSeNet, float, list[Evaluation]]:
-    """Train the network of one row, or go on with it.
-
-    The warm-up is the same in all rows that see the same labelled images, augmented alike.
-
-    Returns:
-        The network, the seconds that took, and the evaluations on the way.
-    """
-    cast = assemble(fabric, config, recipe)
-    monitor, history = CollapseMonitor(objective=recipe.objective), History()
-    torch.manual_seed(config.seed * fabric.world_size + fabric.global_rank)
-    checkpoint = _checkpoint(fabric, config, name, recipe, cast, history, monitor)
-    checkpoint.load()
-    begin, started = checkpoint.step, time.perf_counter() - checkpoint.seconds
-    batches = _batches(fabric, config, recipe, streets, begin)
-    seen: dict[str, Tensor] = {}  # by the monitor
-    lesson = _lesson(fabric, config, recipe, cast, weights, watch=seen.update)
-
-    cast.network.train()
-    with journal(fabric, config.output, name, step=begin, steps=config.steps) as write:
-        for done in range(begin + 1, config.steps + 1):
-            stage = recipe if done > config.warmup_steps else recipe.before_adaptation()
-            pairs = list(islice(batches, config.accumulate))
-            losses = [lesson(stage, cast, *pair, exchange=pair is pairs[-1]) for pair in pairs]
-            values = mean_losses(fabric, losses)
-            _require_finite(values, f"{name}, step {done - 1}", pairs, checkpoint)
-            warnings = _watch(fabric, monitor, seen, losses[-1], cast)
-            step_all(fabric, (cast.segmenter, cast.discriminator))
-            if cast.teacher is not None and done >= config.warmup_steps:
-                cast.teacher.update_parameters(cast.network)
-                average_running_statistics(fabric, cast.teacher)  # or they would drift apart
-            if _due(done, config.evaluate_every, config.steps):
-                paused = time.perf_counter()
-                history.evaluations.append(judge(fabric, config, recipe, cast, streets, done))
-                values |= {f"selection/{k}": v for k, v in history.evaluations[-1].criteria.items()}
-                started += time.perf_counter() - paused  # judging is not training
-            write(values | (monitor.figures() if seen else {}), monitor.text(), warnings)
-            if _due(done, config.checkpoint_every, config.steps):
-                average_running_statistics(fabric, cast.network)
-                checkpoint.save(done, time.perf_counter() - started)
-    if recipe.reestimated:
-        normalize = normalization(cast.network)
-        mine = share_of(fabric, streets.unlabelled, config.batch_size, workers=config.workers)
-        reestimate_statistics(cast.network, (normalize(each.image / 255) for each in mine))
-        average_running_statistics(fabric, cast.network)
-    return cast.network, checkpoint.seconds, history.evaluations
+    counts = labelled_counts(fabric, config, data) if recipe.rare_classes else None
+    batches = PairedBatches(fabric, data, config, counts)
+    objective = recipe.adversarial["objective"] if recipe.adversarial else "bce"
+    monitor, evaluations = CollapseMonitor(objective=objective), Evaluations()
+    parts = networks.parts | {"monitor": monitor, "evaluations": evaluations}
+    parts |= {} if teacher is None else {"teacher": teacher}
+    checkpoint = Checkpoint(fabric, config, name, recipe, parts)
+    with TrainingLogger(fabric, config.output, name, config.steps) as logger:
+        for done, losses in fit(fabric, networks, batches, step, checkpoint, logger):
+            if teacher is not None and done >= config.warmup_steps:
+                update_teacher(fabric, teacher, networks.network)
+            for message in monitor.update(losses | networks.gradient_norms()):
+                logger.warn(message, done)
+            logger.remark = monitor.text()
+            if evaluate_every and (done % evaluate_every == 0 or done == config.steps):
+                evaluations.so_far.append(evaluation(done))
+                logger.log(_curves(evaluations.so_far[-1]), done)
+        confusion = evaluate(fabric, config, networks.network, data)
+        picture = prediction_strip(networks.network, data.held_out[0], size=config.size)
+        logger.picture("held-out", picture, config.steps)
+    return Result(networks.network, confusion, checkpoint.seconds, tuple(evaluations.so_far))
 
 
-def _checkpoint(
-    fabric: Fabric,
-    config: Config,
-    name: str,
-    recipe: Recipe,
-    cast: Cast,
-    history: History,
-    monitor: CollapseMonitor,
-) -> Checkpoint:
-    file = config.output / "checkpoints" / f"{name.replace(' ', '-')}.pt"
-    parts: dict[str, Stateful] = {
-        "segmenter": cast.segmenter,
-        "discriminator": cast.discriminator,
-        "precision": fabric.strategy.precision,  # float16's scale
-        "history": history,
-        "monitor": monitor,
-    }
-    if cast.teacher is not None:
-        parts["teacher"] = cast.teacher
-    training = replace(recipe, reestimated=False)  # which is what comes after it
-    return Checkpoint(fabric, file, settings_of(config, training, fabric.world_size), parts)
-
-
-def _lesson(
-    fabric: Fabric,
-    config: Config,
-    recipe: Recipe,
-    cast: Cast,
-    weights: Tensor,
-    watch: Callable[..., object],
-) -> Callable[..., dict[str, Tensor]]:
-    """What a step does with a pair of batches, but for what may change from step to step."""
-    return partial(
-        learn,
-        fabric,
-        weights=weights.to(fabric.device),
-        augment=augmentation(recipe),
-        normalize=normalization(cast.network),
-        adversarial_weight=config.adversarial_weight,
-        share=1 / config.accumulate,
-        watch=watch,
-    )
-
-
-def _batches(
-    fabric: Fabric, config: Config, recipe: Recipe, streets: Streets, begin: int
-) -> Iterator[tuple[Sample, Sample]]:
-    """All pairs of batches from a step on."""
-    counts = None
-    if recipe.rare_classes:
-        height, width = config.size
-        cache = config.output / f"class_counts-{recipe.labels}-{height}x{width}.json"
-        labels = map(streets.labelled.read_label, range(len(streets.labelled)))
-        with fabric.rank_zero_first():  # the others read what it has counted
-            counts = class_counts(labels, cache=cache)
-    numbers = range(begin * config.accumulate, config.steps * config.accumulate)
-    return batch_pairs(
-        fabric,
-        streets,
-        config.batch_size,
-        numbers,
-        seed=config.seed,
-        workers=config.workers,
-        rare_classes=counts,
-    )
-
-
-def _due(done: int, every: int, steps: int) -> bool:
-    """After every so many steps and after the last one, unless that is never."""
-    return every > 0 and (done % every == 0 or done == steps)
-
-
-def _require_finite(
-    values: Mapping[str, float], place: str, pairs: Pairs, checkpoint: Checkpoint
-) -> None:
-    if not all(map(isfinite, values.values())):
-        names = [file for labelled, _ in pairs for file in labelled.name]
-        raise FloatingPointError(
-            f"training diverged at {place}, images {names} with losses {values}; {checkpoint}; "
-            "lower the learning rates"
-        )
-
-
-def _watch(
-    fabric: Fabric,
-    monitor: CollapseMonitor,
-    seen: Mapping[str, Tensor],
-    losses: Mapping[str, Tensor],
-    cast: Cast,
-) -> list[str]:
-    """What the monitor has to say of a step, before its gradients are forgotten."""
-    if not seen:
-        return []
-    scaler = getattr(fabric.strategy.precision, "scaler", None)
-    scale = 1.0 if scaler is None else scaler.get_scale()  # float16's gradients are multiplied by
-    figures = {**seen, "segmenter_gradient": gradient_norm(cast.network.parameters()) / scale}
-    if "discriminator" in losses:
-        figures["discriminator_loss"] = losses["discriminator"]
-        parameters = cast.discriminator.module.parameters()
-        figures["discriminator_gradient"] = gradient_norm(parameters) / scale
-    return monitor.update(**figures)
+def _curves(evaluation: Evaluation) -> dict[str, float]:
+    criteria = {f"selection/{name}": value for name, value in evaluation.criteria.items()}
+    return {"held-out/mIoU": evaluation.miou, **criteria}

@@ -3,67 +3,87 @@
 from collections.abc import Mapping, Sequence
 from statistics import mean, stdev
 
-from study.recipes import ROWS
-from rows import Row
-from selection import checkpoints
-from uda_seg.metrics import gap_recovered, iou_from_confusion
+import torch
+from torch.utils.flop_counter import FlopCounterMode
 
-__all__ = ["selection_table", "study_tables"]
+from evaluation.results import Result
+from evaluation.tables import markdown_table
+from study.model_selection import chosen_evaluations
+from study.recipes import Recipe
+from uda_seg.datasets import TRAIN_CLASSES
+from uda_seg.metrics import gap_recovered
 
-Runs = Mapping[int, Mapping[str, Row]]
+__all__ = ["selection_table", "study_table"]
+
+Results = Mapping[str, Mapping[int, Result]]
+_HEADER = (
+    "row",
+    "mIoU, %",
+    "each seed",
+    "over the control",
+    "gap recovered, %",
+    "s a step",
+    "D's parameters",
+    "D's GMac",
+)
 
 
-def study_tables(runs: Runs, costs: Mapping[str, tuple[int, int]], steps: int) -> str:
-    """Both tables; a row's figures are means over the seeds, with the standard deviation.
+def study_table(
+    results: Results, rows: Mapping[str, object], steps: int, size: tuple[int, int]
+) -> str:
+    """What each row gained and cost: means over the seeds, with the standard deviation.
 
     Args:
-        runs: the rows by seed, the same ones for each.
-        costs: parameters and multiply-adds of each discriminator.
-        steps: how many each row took.
+        results: by row and seed, the same seeds in each.
+        rows: their settings.
+        steps: of each training.
+        size: height and width of the images, for the discriminator's operations.
     """
     scores = {
-        name: [_miou(rows[name]) for rows in runs.values()] for name in next(iter(runs.values()))
+        name: [100 * result.miou for result in seeds.values()] for name, seeds in results.items()
     }
-    lines = [
-        "| row | mIoU, % | each seed | over the control | gap recovered, % | s a step "
-        "| D's parameters | D's GMac |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
-    ]
-    for name, values in scores.items():
-        seconds = mean(rows[name].seconds for rows in runs.values()) / steps
-        cells = [name, _spread(values), ", ".join(f"{value:.1f}" for value in values)]
-        cells += [_gain(values, scores), _gap(values, scores)]
-        cells += [f"{seconds:.2f}", *_cost(name, costs)]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, "", selection_table(runs)]) + "\n"
+    return markdown_table(
+        _HEADER,
+        [
+            (
+                name,
+                _spread(values),
+                ", ".join(f"{value:.1f}" for value in values),
+                _gain(values, scores),
+                _gap(values, scores),
+                f"{mean(result.seconds for result in results[name].values()) / steps:.2f}",
+                *_discriminator_cost(rows[name], size),
+            )
+            for name, values in scores.items()
+        ],
+    )
 
 
-def selection_table(runs: Runs) -> str:
-    """By which criterion a step is chosen, what it scores; only the last column needs labels.
+def selection_table(results: Results) -> str:
+    """What the step that each criterion chooses scores; only the last column needs labels.
 
-    Empty if no row was judged on the way.
+    Empty if no row was evaluated on the way.
     """
     chosen = {
-        name: [checkpoints(rows[name].evaluations) for rows in runs.values()]
-        for name in next(iter(runs.values()))
-        if all(rows[name].evaluations for rows in runs.values())
+        name: [chosen_evaluations(result.evaluations) for result in seeds.values()]
+        for name, seeds in results.items()
+        if all(result.evaluations for result in seeds.values())
     }
     columns = list(dict.fromkeys(way for each in chosen.values() for way in each[0]))
     columns.sort(key=lambda way: way == "oracle best")  # stable: it goes last
     if not columns:
         return ""
-    lines = [f"| mIoU, % | {' | '.join(columns)} |", "| --- |" + " ---: |" * len(columns)]
-    for name, seeds in chosen.items():
-        cells = [
-            _spread([100 * each[way].miou for each in seeds]) if way in seeds[0] else "-"
-            for way in columns
-        ]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def _miou(row: Row) -> float:
-    return 100 * iou_from_confusion(row.matrix).nanmean().item()
+    lines = [
+        (
+            name,
+            *(
+                _spread([100 * each[way].miou for each in seeds]) if way in seeds[0] else "-"
+                for way in columns
+            ),
+        )
+        for name, seeds in chosen.items()
+    ]
+    return markdown_table(("mIoU, %", *columns), lines)
 
 
 def _gain(values: Sequence[float], scores: Mapping[str, Sequence[float]]) -> str:
@@ -82,12 +102,15 @@ def _gap(values: Sequence[float], scores: Mapping[str, Sequence[float]]) -> str:
     return _spread([100 * gap_recovered(*each) for each in ends])
 
 
-def _cost(name: str, costs: Mapping[str, tuple[int, int]]) -> tuple[str, str]:
-    discriminator = ROWS[name].discriminator
-    if discriminator is None:
+def _discriminator_cost(row: object, size: tuple[int, int]) -> tuple[str, str]:
+    """Parameters, and multiply-adds of one pass over the maps of an image."""
+    if not isinstance(row, Recipe) or row.adversarial is None:
         return "-", "-"
-    parameters, multiply_adds = costs[discriminator]
-    return f"{parameters:,}", f"{multiply_adds / 1e9:.3f}"
+    discriminator = row.discriminator(len(TRAIN_CLASSES)).to("meta")
+    with FlopCounterMode(display=False) as counter:
+        discriminator(torch.empty(1, len(TRAIN_CLASSES), *size, device="meta"))
+    parameters = sum(parameter.numel() for parameter in discriminator.parameters())
+    return f"{parameters:,}", f"{counter.get_total_flops() / 2e9:.3f}"
 
 
 def _spread(values: Sequence[float], sign: str = "") -> str:

@@ -1,4 +1,4 @@
-"""Which domain the running statistics of batch norm follow is half of the story of adaptation."""
+"""The running statistics of batch norm: which domain they follow, and over all processes."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import update_bn
 
-__all__ = ["average_running_statistics", "reestimate_statistics", "running_statistics_kept"]
+__all__ = ["adabn", "average_running_statistics", "frozen_running_stats"]
 
 
 @contextmanager
-def running_statistics_kept(network: nn.Module) -> Iterator[None]:
+def frozen_running_stats(network: nn.Module) -> Iterator[None]:
     """Normalise by each batch's own statistics, but leave the running ones as they are."""
     norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
     momenta = [norm.momentum for norm in norms]
@@ -26,26 +26,27 @@ def running_statistics_kept(network: nn.Module) -> Iterator[None]:
             norm.momentum = momentum
 
 
-def reestimate_statistics(network: nn.Module, batches: Iterable[Tensor]) -> None:
-    """Replace the running statistics by those of other images; the weights stay.
+def adabn(network: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Replace the running statistics by those of target images; the weights stay.
 
-    For a network that was trained on the source and is to work on the target, this costs one pass
-    without gradients, and no adaptation should be worth less.
+    This costs one pass without gradients. Compare every adaptation with it.
+
+    Reference: Li et al., *Revisiting Batch Normalization for Practical Domain Adaptation*, 2016.
 
     Args:
-        network: anything with batch norm; its mode and momenta come back.
-        batches: ``(B, C, H, W)`` each, what the network takes; they count equally, so the last
+        network: any network with batch norm; its mode and momenta are restored.
+        batches: ``(B, C, H, W)`` each, as the network takes them. They count equally, so the last
             one should be as large as the others.
     """
     update_bn(batches, network)
 
 
 def average_running_statistics(fabric: Fabric, network: nn.Module) -> None:
-    """Give all processes the mean of their running statistics, each one's share counting equally.
+    """Give all processes the mean of their running statistics.
 
-    Training normalises by the batch and does not read them, and the mean of moving averages is the
-    moving average of the mean: so it does not matter how often this is done. The mean of the
-    variances lacks the variance between the processes' means.
+    It does not matter how often this is done: training normalises by the batch, and the mean of
+    moving averages is the moving average of the mean. The mean of the variances lacks the variance
+    between the processes' means.
     """
     if fabric.world_size == 1:
         return
@@ -56,7 +57,7 @@ def average_running_statistics(fabric: Fabric, network: nn.Module) -> None:
         for each in (norm.running_mean, norm.running_var)
         if each is not None
     ]
-    if statistics:  # one exchange for all
+    if statistics:  # one all-reduce for all
         mean = torch.as_tensor(fabric.all_reduce(torch.cat(statistics), reduce_op="mean"))
         for each, its_mean in zip(
             statistics, torch.split(mean, list(map(len, statistics))), strict=True

@@ -1,23 +1,23 @@
-"""Where a training run stands, in one file, so that it goes on as if nothing had happened."""
+"""The state of a training in one file, from which it resumes bit for bit."""
 
 import pickle
 import shutil
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from math import isfinite
 from typing import Any, Protocol
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from files import atomic_path
-from files import differences
+from files import atomic_path, differences
+from training.config import TrainingConfig, changed_settings
 
 __all__ = ["Checkpoint", "Stateful"]
 
 
 class Stateful(Protocol):
-    """What can be kept: a network, an optimizer, a schedule, torch's ``AveragedModel``, ..."""
+    """A network, an optimizer, a schedule, torch's ``AveragedModel``, ..."""
 
     def state_dict(self) -> dict[str, Any]:
         """What :meth:`load_state_dict` takes."""
@@ -27,34 +27,46 @@ class Stateful(Protocol):
 
 
 class Checkpoint:
-    """The state of a run of one or more processes, written by the first of them.
+    """The state of a training of one or more processes, written by the first of them.
 
-    Kept are the parts, the step, the seconds that training took, and of every process the random
-    states of torch and of its GPU: numpy's and Python's are not drawn from. The place in the data
-    follows from the step. A killed run leaves the file of before, or the next one, and nothing in
-    between. Reading it executes no code.
+    It holds the parts, the step, the seconds that training took, and the random states of torch of
+    every process and its GPU. Nothing draws from numpy's or Python's. The position in the data
+    follows from the step. A killed run leaves the previous file or the new one, nothing in between.
+    Reading it executes no code.
 
     Args:
-        fabric: that of the run; all of its processes load and save together.
-        file: where; its folder need not exist.
-        settings: what the run depends on, plain values. A file of others is refused.
-        parts: all that changes in training, by name.
+        fabric: all of its processes load and save together.
+        config: the settings of the training. A file of other settings is refused.
+        name: of the row; the file is ``OUTPUT/checkpoints/NAME.pt``.
+        row: its own settings, a dataclass.
+        parts: all that training changes, by name.
+
+    Attributes:
+        step: steps after which the file was written, 0 without a file.
+        seconds: what training has taken so far; the training loop adds to it.
     """
 
     def __init__(
-        self, fabric: Fabric, file: Path, settings: Mapping[str, Any], parts: Mapping[str, Stateful]
+        self,
+        fabric: Fabric,
+        config: TrainingConfig,
+        name: str,
+        row: object,
+        parts: Mapping[str, Stateful],
     ) -> None:
-        self.fabric, self.file, self.settings, self.parts = fabric, file, dict(settings), parts
+        self.fabric, self.parts, self.every = fabric, parts, config.checkpoint_every
+        self.file = config.output / "checkpoints" / f"{name.replace(' ', '-')}.pt"
+        self.settings = changed_settings(config, row, fabric.world_size)
         self.step = 0
         self.seconds = 0.0
 
     def __str__(self) -> str:
         if self.step:
             return f"the last good checkpoint is {self.file}, after {self.step} steps"
-        return "there is no checkpoint of this row yet"
+        return "there is no checkpoint yet"
 
-    def load(self) -> None:
-        """Go back to where the file stands, if there is one.
+    def load(self) -> int:
+        """Restore the state of the file, if there is one, and return its step.
 
         Raises:
             FileExistsError: if the file belongs to other settings, another version of the scripts,
@@ -62,7 +74,7 @@ class Checkpoint:
             OSError: if it cannot be read.
         """
         if not self.file.is_file():
-            return
+            return 0
         try:
             content = torch.load(self.file, "cpu", weights_only=True)
             settings, parts = content["settings"], content["parts"]
@@ -89,8 +101,9 @@ class Checkpoint:
         if cuda_state is not None:
             torch.cuda.set_rng_state(cuda_state, device)
         self.step, self.seconds = content["step"], content["seconds"]
+        return self.step
 
-    def save(self, step: int, seconds: float) -> None:
+    def save(self, step: int) -> None:
         """Replace the file.
 
         Raises:
@@ -106,7 +119,7 @@ class Checkpoint:
         content = {
             "settings": self.settings,
             "step": step,
-            "seconds": seconds,
+            "seconds": self.seconds,
             "random_states": random_states,
             "parts": parts,
         }
@@ -115,7 +128,19 @@ class Checkpoint:
                 shutil.rmtree(left_by_a_kill)
             with atomic_path(self.file) as partial:
                 torch.save(content, partial)
-        self.step, self.seconds = step, seconds
+        self.step = step
+
+    def require_finite(self, losses: Mapping[str, float], images: Sequence[str]) -> None:
+        """Stop a training that diverges before its weights do.
+
+        Raises:
+            FloatingPointError: if a loss is NaN or infinite.
+        """
+        if not all(map(isfinite, losses.values())):
+            raise FloatingPointError(
+                f"training diverged at the images {images} with losses {losses}; {self}; lower the "
+                "learning rates"
+            )
 
     def _random_state(self) -> tuple[Tensor, Tensor | None]:
         device = self.fabric.device

@@ -1,4 +1,4 @@
-"""The data of a run: which sets, and which of their samples at which step."""
+"""The two domains of a training, and the batches of each step."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,27 +6,66 @@ from typing import Literal, NamedTuple, cast
 
 import torch
 from lightning_fabric import Fabric
+from rich.progress import track
 from torch import Tensor
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import DataLoader, Dataset, Subset
 
 from data_tools.catalogue import Name, detect, split_readers
-from training.sampler import PositionSampler
 from toy_city.data_sets import write_toy_city
-from uda_seg.datasets import RareClassSampler, Sample, SegmentationFolder
+from training.config import TrainingConfig
+from training.sampler import PositionSampler
+from uda_seg.datasets import (
+    TRAIN_CLASSES,
+    RareClassSampler,
+    Sample,
+    SegmentationFolder,
+    class_counts,
+)
 
-__all__ = ["Labels", "Streets", "batch_pairs", "evenly_spaced", "open_streets", "share_of"]
+__all__ = [
+    "Domains",
+    "Labels",
+    "Pair",
+    "PairedBatches",
+    "evenly_spaced",
+    "labelled_counts",
+    "open_domains",
+    "shard",
+]
 
 Labels = Literal["source", "target"]
+Pair = tuple[Sample, Sample]
+"""A labelled and an unlabelled batch."""
 
 
-class Streets(NamedTuple):
-    """What a network learns from, and what it is scored on."""
+class Domains(NamedTuple):
+    """The data sets that a network learns from and is evaluated on."""
 
     labelled: SegmentationFolder
+    """The source, or for the oracle the target."""
     unlabelled: SegmentationFolder
+    """The target's training images."""
     held_out: SegmentationFolder
-    target: Name = "cityscapes"
-    """Whose classes the score is by."""
+    """The target's images for evaluation, at full size with labels."""
+    target: Name
+    """Which data set the target is."""
+    class_weights: Tensor
+    """``(K,)`` of the labelled images, on this process's device."""
+    labels: Labels = "source"
+    """Which domain is labelled."""
+
+
+class Batch(NamedTuple):
+    """What a step learns from."""
+
+    images: Tensor
+    """``(B, 3, H, W)`` RGB in [0, 1], labelled."""
+    labels: Tensor
+    """``(B, H, W)`` train ids, 255 where ignored."""
+    target_images: Tensor
+    """``(B, 3, H, W)`` RGB in [0, 1]."""
+    class_weights: Tensor
+    """``(K,)``"""
 
 
 _SOURCES: tuple[Name, ...] = ("gta5", "synthia")
@@ -38,23 +77,20 @@ _HELD_OUT: dict[Name, str] = {
 }
 
 
-def open_streets(
-    source_root: Path | None,
-    target_root: Path | None,
-    size: tuple[int, int],
-    *,
-    labels: Labels = "source",
-) -> Streets:
-    """Source or, for the oracle, target with labels; the target without; its held-out part.
+def open_domains(fabric: Fabric, config: TrainingConfig, *, labels: Labels = "source") -> Domains:
+    """Open source and target, recognised by their layout; the toy city if no root is given.
 
-    Which data sets they are follows from their layout. Without roots it is the toy city, which is
-    drawn if need be.
+    ``labels="target"`` is for the oracle, which learns from the target's labels. The toy city is
+    drawn if it is not there yet.
 
     Raises:
-        ValueError: if one root is missing, or a data set is not among those of its domain.
+        FileNotFoundError: if a root has the layout of no data set.
+        ValueError: if one root is missing, or its data set is not known for that domain.
     """
+    source_root, target_root = config.source_root, config.target_root
     if source_root is None and target_root is None:
-        source_root, target_root = write_toy_city(Path("data/toy-city"))
+        with fabric.rank_zero_first():
+            source_root, target_root = write_toy_city(Path("data/toy-city"))
     if source_root is None or target_root is None:
         raise ValueError("expected --source-root and --target-root together, or neither")
     source, target = detect(source_root), detect(target_root)
@@ -64,68 +100,124 @@ def open_streets(
             f"{', '.join(_HELD_OUT)}, got {source} in {source_root} and {target} in {target_root}"
         )
     splits = split_readers(target, target_root)
-    of_source = split_readers(source, source_root)["all"]
-    labelled = of_source(size=size) if labels == "source" else splits["train"](size=size)
-    unlabelled = splits["train"](size=size, labels=False)
-    return Streets(labelled, unlabelled, splits[_HELD_OUT[target]](), target)
+    train = splits["train"] if labels == "target" else split_readers(source, source_root)["all"]
+    labelled = train(size=config.size)
+    unlabelled = splits["train"](size=config.size, labels=False)
+    weights = _class_weights(fabric, labelled)
+    return Domains(labelled, unlabelled, splits[_HELD_OUT[target]](), target, weights, labels)
 
 
-def batch_pairs(
-    fabric: Fabric,
-    streets: Streets,
-    batch_size: int,
-    batches: range,
-    *,
-    seed: int,
-    workers: int,
-    rare_classes: Tensor | None = None,
-) -> Iterator[tuple[Sample, Sample]]:
-    """A labelled and an unlabelled batch for each number in ``batches``, on this process's device.
+class PairedBatches:
+    """A labelled and an unlabelled batch for each step, on this process's device.
 
-    What is in them follows from the seed, their number, the batch size and the processes alone.
-    With the ``class_counts`` of the labelled images they are drawn by their ``rare_classes``; then
-    it depends on ``batches.stop`` too.
+    ``batches[index]`` depends on the seed, the index, the batch size and the number of processes,
+    and on nothing that was read before. Read in order, for the workers read ahead.
+
+    Args:
+        fabric: its processes share the images of a step.
+        domains: the data sets.
+        config: its steps, batch size, seed and workers.
+        class_counts: ``(N, K)`` of the labelled images, to draw them by their rare classes; then
+            the order depends on the number of steps, too.
     """
-    loaders = []
-    for domain, data in enumerate((streets.labelled, streets.unlabelled)):
-        positions = PositionSampler(
-            len(data),
-            start=batches.start * batch_size * fabric.world_size,
-            stop=batches.stop * batch_size * fabric.world_size,
-            seed=2 * seed + domain,
-            rank=fabric.global_rank,
-            world=fabric.world_size,
-        )
-        sampler: PositionSampler | list[int] = positions
-        if domain == 0 and rare_classes is not None:
-            sampler = _rare(rare_classes, positions.positions, seed)
-        apart = torch.Generator()  # or the loader would draw from the one that augments
-        loader = DataLoader(data, batch_size, sampler=sampler, num_workers=workers, generator=apart)
-        loaders.append(_on_device(fabric, loader))
-    return zip(*loaders, strict=True)
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        domains: Domains,
+        config: TrainingConfig,
+        class_counts: Tensor | None = None,
+    ) -> None:
+        self.fabric, self.domains, self.config = fabric, domains, config
+        self.class_counts = class_counts
+        self._next = -1
+        self._pairs: Iterator[Pair] = iter(())
+
+    def __len__(self) -> int:
+        return self.config.steps
+
+    def __getitem__(self, index: int) -> Pair:
+        if not 0 <= index < self.config.steps:
+            raise IndexError(f"expected a step in [0, {self.config.steps}), got {index}")
+        if index != self._next:
+            self._pairs = zip(self._labelled(index), self._unlabelled(index), strict=True)
+        self._next = index + 1
+        return next(self._pairs)
+
+    def _labelled(self, first: int) -> DataLoader[Sample]:
+        positions = self._positions(len(self.domains.labelled), first, 2 * self.config.seed)
+        if self.class_counts is None:
+            return self._loader(self.domains.labelled, positions)
+        generator = torch.Generator().manual_seed(self.config.seed)
+        samples = positions.positions.stop
+        order = [*RareClassSampler(self.class_counts, num_samples=samples, generator=generator)]
+        return self._loader(self.domains.labelled, [order[each] for each in positions.positions])
+
+    def _unlabelled(self, first: int) -> DataLoader[Sample]:
+        data = self.domains.unlabelled
+        return self._loader(data, self._positions(len(data), first, 2 * self.config.seed + 1))
+
+    def _positions(self, length: int, first: int, seed: int) -> PositionSampler:
+        size, rank = self.config.batch_size * self.fabric.world_size, self.fabric.global_rank
+        start, stop, world = first * size, self.config.steps * size, self.fabric.world_size
+        return PositionSampler(length, start=start, stop=stop, seed=seed, rank=rank, world=world)
+
+    def _loader(
+        self, data: SegmentationFolder, sampler: PositionSampler | list[int]
+    ) -> DataLoader[Sample]:
+        return _on_device(self.fabric, data, self.config, sampler)
 
 
-def _rare(counts: Tensor, positions: range, seed: int) -> list[int]:
-    """Images for these positions; all of the run's are drawn, so that it can start anywhere."""
-    generator = torch.Generator().manual_seed(seed)
-    sampler = RareClassSampler(counts, num_samples=positions.stop, generator=generator)
-    order = list(sampler)
-    return [order[position] for position in positions]
+def shard(fabric: Fabric, data: SegmentationFolder, config: TrainingConfig) -> DataLoader[Sample]:
+    """Batches of this process's part of a data set, in order; all processes see each image once."""
+    mine = Subset(data, range(fabric.global_rank, len(data), fabric.world_size))
+    return _on_device(fabric, mine, config)
 
 
-def share_of(
-    fabric: Fabric, data: SegmentationFolder, batch_size: int, *, workers: int
+def _on_device(
+    fabric: Fabric,
+    data: Dataset[Sample],
+    config: TrainingConfig,
+    sampler: PositionSampler | list[int] | None = None,
 ) -> DataLoader[Sample]:
-    """Batches of this process's share of a set, in order; together the processes see each once."""
-    mine = range(fabric.global_rank, len(data), fabric.world_size)
-    apart = torch.Generator()  # looking on must not change what is drawn next
-    loader = DataLoader(Subset(data, mine), batch_size, num_workers=workers, generator=apart)
-    return _on_device(fabric, loader)
+    own = torch.Generator()  # a loader would draw from the global one, which augments
+    size, workers = config.batch_size, config.workers
+    loader = DataLoader(data, size, sampler=sampler, num_workers=workers, generator=own)
+    ready = fabric.setup_dataloaders(loader, use_distributed_sampler=False)
+    return cast(DataLoader[Sample], ready)
 
 
-def _on_device(fabric: Fabric, loader: DataLoader[Sample]) -> DataLoader[Sample]:
-    share = fabric.setup_dataloaders(loader, use_distributed_sampler=False)
-    return cast(DataLoader[Sample], share)
+def _class_weights(fabric: Fabric, labelled: SegmentationFolder, samples: int = 500) -> Tensor:
+    """``1 / ln(1.02 + frequency)`` of each class, ``(K,)``, estimated on some of the labels.
+
+    The first process reads them for all.
+
+    Reference: Paszke et al., *ENet: A Deep Neural Network Architecture for Real-Time Semantic
+    Segmentation*, 2016.
+
+    Raises:
+        ValueError: if no pixel has a class.
+    """
+    counts = torch.zeros(256, dtype=torch.int64)
+    if fabric.is_global_zero:
+        indices = evenly_spaced(len(labelled), samples)
+        for index in track(indices, "counting classes"):
+            counts += labelled.read_label(index).flatten().bincount(minlength=256)
+    counts = fabric.broadcast(counts)[: len(TRAIN_CLASSES)]
+    if not counts.any():
+        raise ValueError(
+            f"expected pixels of a class in the labels of {labelled.images[0].parent}, got ignored "
+            "ones alone; examples/check_data.py tells what the labels hold"
+        )
+    return (1 / torch.log(1.02 + counts / counts.sum())).to(fabric.device)
+
+
+def labelled_counts(fabric: Fabric, config: TrainingConfig, domains: Domains) -> Tensor:
+    """The pixels of each class in each labelled image, ``(N, K)``, kept in a file of the output."""
+    data, (height, width) = domains.labelled, config.size
+    cache = config.output / f"class_counts-{domains.labels}-{height}x{width}.json"
+    with fabric.rank_zero_first():  # the others read what it has counted
+        return class_counts(map(data.read_label, range(len(data))), cache=cache)
 
 
 def evenly_spaced(length: int, count: int) -> range:

@@ -1,53 +1,77 @@
-"""What training says while it runs: a progress bar, and curves for TensorBoard."""
+"""What a training shows while it runs: a progress bar, and curves for TensorBoard."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from types import TracebackType
+from typing import Self
 
+import numpy as np
 from lightning_fabric import Fabric
 from lightning_fabric.loggers.tensorboard import TensorBoardLogger
+from numpy.typing import NDArray
 from rich.progress import Progress, TextColumn
 
-__all__ = ["Write", "journal"]
+__all__ = ["TrainingLogger"]
 
 
-class Write(Protocol):
-    """Takes what is known after a step."""
+class TrainingLogger:
+    """Write the curves of one training to ``FOLDER/logs/NAME``; only the first process writes.
 
-    def __call__(
-        self, values: Mapping[str, float], remark: str = "", warnings: Sequence[str] = ()
-    ) -> None:
-        """Curves, a few words for the bar, and what must not be overlooked."""
+    Use it as a context manager, so that the curves of a training that diverges are kept.
 
-
-@contextmanager
-def journal(fabric: Fabric, folder: Path, name: str, *, step: int, steps: int) -> Iterator[Write]:
-    """Yield what takes the losses of each step from ``step`` on; only the first process writes.
-
-    Warnings are printed above the bar, and kept as TensorBoard's text. Curves that an earlier run
-    has drawn beyond ``step`` are withdrawn.
+    Attributes:
+        remark: a few words to show behind the losses.
     """
-    logger = TensorBoardLogger(folder, "logs", name, purge_step=step)
-    columns = *Progress.get_default_columns(), TextColumn("{task.fields[losses]}")
-    with Progress(*columns, disable=not fabric.is_global_zero) as progress:
-        task = progress.add_task(name, total=steps, completed=step, losses="")
+
+    remark = ""
+
+    def __init__(self, fabric: Fabric, folder: Path, name: str, steps: int) -> None:
+        self.enabled, self.folder, self.name, self.steps = (
+            fabric.is_global_zero,
+            folder,
+            name,
+            steps,
+        )
+        columns = *Progress.get_default_columns(), TextColumn("{task.fields[text]}")
+        self.progress = Progress(*columns, disable=not self.enabled)
+
+    def start(self, step: int) -> None:
+        """Begin after ``step``; curves of an earlier run beyond it are removed."""
+        self.tensorboard = TensorBoardLogger(self.folder, "logs", self.name, purge_step=step + 1)
+        self.progress.start()
+        self.task = self.progress.add_task(self.name, total=self.steps, completed=step, text="")
         if step:
-            progress.console.print(f"{name}: going on after step {step}", markup=False)
+            self.progress.console.print(f"{self.name}: going on after step {step}", markup=False)
 
-        def write(
-            values: Mapping[str, float], remark: str = "", warnings: Sequence[str] = ()
-        ) -> None:
-            nonlocal step
-            logger.log_metrics(values, step)
-            for warning in warnings if fabric.is_global_zero else ():
-                logger.experiment.add_text("warnings", warning, step)
-                progress.console.print(f"{name}: {warning}", style="bold yellow", markup=False)
-            step += 1
-            losses = [f"{key} {value:.3f}" for key, value in values.items() if "/" not in key]
-            progress.update(task, completed=step, losses=" ".join([*losses, remark]))
+    def log(self, values: Mapping[str, float], step: int) -> None:
+        """Draw values as curves. Show those without a ``/`` in their name behind the bar."""
+        self.tensorboard.log_metrics(values, step)
+        losses = [f"{key} {value:.3f}" for key, value in values.items() if "/" not in key]
+        if losses:
+            text = " ".join([*losses, self.remark])
+            self.progress.update(self.task, completed=step, text=text)
 
-        try:
-            yield write
-        finally:  # a divergence, too, is to be seen
-            logger.finalize("success")
+    def warn(self, message: str, step: int) -> None:
+        """Print a warning above the bar, and keep it as TensorBoard's text."""
+        if self.enabled:
+            self.tensorboard.experiment.add_text("warnings", message, step)
+            text = f"{self.name}: {message}"
+            self.progress.console.print(text, style="bold yellow", markup=False)
+
+    def picture(self, name: str, pixels: NDArray[np.uint8], step: int) -> None:
+        """Keep an RGB picture ``(H, W, 3)``."""
+        if self.enabled:
+            self.tensorboard.experiment.add_image(name, pixels, step, dataformats="HWC")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.progress.stop()
+        if hasattr(self, "tensorboard"):
+            self.tensorboard.finalize("success")

@@ -1,0 +1,186 @@
+"""The result of a training: its folder, and the results.json of several of them."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from math import isnan
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+from lightning_fabric import Fabric
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from evaluation.environment import environment
+from evaluation.pictures import save_comparison
+from files import atomic_path, folder_lock, require_same_settings
+from training.config import TrainingConfig, changed_settings
+from training.data import Domains
+from uda_seg.datasets import TRAIN_CLASSES
+from uda_seg.metrics import iou_from_confusion, pixel_accuracy
+from uda_seg.models import BiSeNet
+
+__all__ = [
+    "Evaluation",
+    "Result",
+    "iou_table",
+    "load_or_train",
+    "read_results",
+    "show_results",
+    "write_results",
+]
+
+MANIFEST = "result.json"
+
+
+Row = TypeVar("Row")
+
+
+class Evaluation(NamedTuple):
+    """What is known of a network after some steps of its training."""
+
+    step: int
+    miou: float
+    """On labelled target images: for the report, not for the choice of a step."""
+    criteria: Mapping[str, float]
+    """Label-free, the higher the better."""
+
+
+class Result(NamedTuple):
+    """A trained and evaluated network."""
+
+    network: BiSeNet
+    confusion: Tensor
+    """``(K, K)`` over the held-out images."""
+    seconds: float
+    """What training took, without evaluations."""
+    evaluations: tuple[Evaluation, ...] = ()
+    """Those on the way."""
+
+    @property
+    def miou(self) -> float:
+        """A share in [0, 1]."""
+        return iou_from_confusion(self.confusion).nanmean().item()
+
+
+def load_or_train(
+    fabric: Fabric,
+    config: TrainingConfig,
+    rows: Mapping[str, Row],
+    train: Callable[[str, Row], Result],
+) -> dict[str, Result]:
+    """Read each row's result from ``OUTPUT/NAME``, or train it and write the result there.
+
+    A result is a folder that is whole or not there; ``BiSeNet.from_pretrained`` reads it. No other
+    run can write to the same output meanwhile.
+
+    Args:
+        fabric: all of its processes train or read; the first one writes.
+        config: the settings of the training.
+        rows: the settings of each row, a dataclass.
+        train: takes a name and a row.
+
+    Raises:
+        FileExistsError: if a folder is something else, or was made with other settings.
+        BlockingIOError: if another run writes to the output.
+    """
+    results = {}
+    with folder_lock(config.output, enabled=fabric.is_global_zero):
+        for name, row in rows.items():
+            folder = config.output / name.replace(" ", "-")
+            settings = changed_settings(config, row, fabric.world_size)
+            if folder.exists():
+                results[name] = _load(folder, settings)
+                continue
+            results[name] = train(name, row)
+            if fabric.is_global_zero:
+                _save(folder, settings, results[name], config.backbone)
+    return results
+
+
+def _load(folder: Path, settings: Mapping[str, Any]) -> Result:
+    score = require_same_settings(folder / MANIFEST, settings)["score"]
+    evaluations = tuple(Evaluation(**each) for each in score["evaluations"])
+    network = BiSeNet.from_pretrained(folder)
+    return Result(network, torch.tensor(score["confusion"]), score["seconds"], evaluations)
+
+
+def _save(folder: Path, settings: Mapping[str, Any], result: Result, backbone: str) -> None:
+    score = {
+        "confusion": result.confusion.tolist(),
+        "seconds": result.seconds,
+        "evaluations": [each._asdict() for each in result.evaluations],
+    }
+    with atomic_path(folder) as partial:
+        # The network's own config would name the file of weights that it began with.
+        arguments = {"num_classes": len(TRAIN_CLASSES), "backbone": backbone}
+        result.network.save_pretrained(partial, config=arguments)
+        (partial / MANIFEST).write_text(json.dumps({"settings": settings, "score": score}))
+
+
+def show_results(
+    config: Any, training: TrainingConfig, results: Mapping[str, Result], domains: Domains
+) -> None:
+    """Write ``results.json`` and ``comparison.png`` to the output, and print the table."""
+    rows = {name: {training.seed: result} for name, result in results.items()}
+    write_results(training.output / "results.json", config, rows)
+    networks = {name: result.network for name, result in results.items()}
+    file = training.output / "comparison.png"
+    save_comparison(file, domains.held_out, networks, size=training.size)
+    console = Console()
+    console.print(iou_table(results))
+    text = f"see {file}; tensorboard --logdir {training.output}"
+    console.print(text, markup=False, soft_wrap=True)
+
+
+def write_results(
+    file: Path, config: Any, rows: Mapping[str, Mapping[int, Result]], **about: Any
+) -> None:
+    """Write ``results.json``: the settings, the environment, and each row's figures by seed."""
+    figures = {
+        name: {str(seed): _figures(result) for seed, result in seeds.items()}
+        for name, seeds in rows.items()
+    }
+    content = {"config": asdict(config), "environment": environment(), **about, "rows": figures}
+    with atomic_path(file) as partial_file:
+        partial_file.write_text(json.dumps(content, indent=1, default=str))
+
+
+def read_results(file: Path) -> dict[str, dict[int, dict[str, Any]]]:
+    """The figures of each row by seed, from a ``results.json``."""
+    rows = json.loads(file.read_text())["rows"]
+    return {name: {int(seed): each for seed, each in seeds.items()} for name, seeds in rows.items()}
+
+
+def _figures(result: Result) -> dict[str, Any]:
+    """Shares in [0, 1], None for a class that does not occur."""
+    names = [row.name for row in TRAIN_CLASSES]
+    iou = iou_from_confusion(result.confusion).tolist()
+    return {
+        "mIoU": result.miou,
+        "pixel_accuracy": pixel_accuracy(result.confusion).item(),
+        "IoU": {n: None if isnan(each) else each for n, each in zip(names, iou, strict=True)},
+        "training_seconds": result.seconds,
+        "evaluations": [each._asdict() for each in result.evaluations],
+    }
+
+
+def iou_table(results: Mapping[str, Result]) -> Table:
+    """One column a network, one row a class, then mIoU and pixel accuracy, in per cent."""
+    table = Table("class", title="IoU on held-out target images, %")
+    for name in results:
+        table.add_column(name, justify="right")
+    ious = [iou_from_confusion(result.confusion) for result in results.values()]
+    for row in TRAIN_CLASSES:
+        table.add_row(row.name, *(_percent(iou[row.train_id]) for iou in ious))
+    table.add_section()
+    table.add_row("mIoU", *(_percent(iou.nanmean()) for iou in ious), style="bold")
+    accuracies = [pixel_accuracy(result.confusion) for result in results.values()]
+    table.add_row("pixel accuracy", *map(_percent, accuracies))
+    return table
+
+
+def _percent(share: Tensor) -> str:
+    return "-" if share.isnan() else f"{100 * share.item():.1f}"

@@ -1,0 +1,1 @@
+"""Many rows over several seeds: recipes, their runner, what watches them, and tables."""

@@ -1,0 +1,1 @@
+"""What every training needs: data, processes, batch norm, checkpoints, a log."""
