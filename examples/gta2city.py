@@ -2,9 +2,8 @@ r"""Adapt a real-time network from synthetic to real streets without a single ta
 
     python examples/gta2city.py
 
-draws the toy city and trains one network three times, from one seed: on labelled source images
-alone; with target images that pass through batch norm but have no loss (control); and with FDA and
-the light discriminator on top (adapted). On real data:
+draws the toy city and trains a network three times: on labelled source images; with target images
+in batch norm as well (control); with FDA and the light discriminator, too (adapted). On real data:
 
     python examples/gta2city.py --source-root GTA5 --target-root cityscapes --size 512 1024 \
         --backbone resnet18 --pretrained --steps 40000 --warmup-steps 2000 --learning-rate 4e-4
@@ -19,7 +18,6 @@ from functools import partial
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from kornia.augmentation import AugmentationSequential
 from lightning_fabric import Fabric, seed_everything
 from torch import Tensor, nn
@@ -36,7 +34,7 @@ from training.config import TrainingConfig
 from training.data import Batch, Domains, Pair, PairedBatches, open_domains, shard
 from training.distributed import mean_losses, open_fabric
 from training.logger import TrainingLogger
-from training.networks import Networks
+from training.networks import Networks, upsample
 from training.statistics import discriminator_statistics, prediction_statistics
 from uda_seg.datasets import TRAIN_CLASSES
 from uda_seg.discriminators import DepthwiseFC
@@ -50,7 +48,10 @@ Step = Callable[[Fabric, Networks, Batch], Losses]
 Style = Callable[[Tensor, Tensor], Tensor]
 Objective = Literal["bce", "least_squares", "hinge"]
 Maps = Literal["softmax", "self_information"]
-MAPS = {"softmax": partial(torch.softmax, dim=1), "self_information": self_information}
+MAPS: dict[Maps, Callable[..., Tensor]] = {
+    "softmax": partial(torch.softmax, dim=1),
+    "self_information": self_information,
+}
 
 
 @dataclass(frozen=True)
@@ -153,11 +154,6 @@ def adversarial_step(
     }
 
 
-def upsample(logits: Tensor, images: Tensor) -> Tensor:
-    """Bring logits to the size of the images, as BiSeNet does by itself."""
-    return F.interpolate(logits, images.shape[-2:], mode="bilinear", align_corners=False)
-
-
 @dataclass(frozen=True)
 class Row:
     """What one row of the table has of its own."""
@@ -182,8 +178,8 @@ def fit(
     networks.segmenter.train()
     for done in range(checkpoint.step + 1, len(batches) + 1):
         started = time.perf_counter()
-        pair = batches[done - 1]
         networks.zero_grad()
+        pair = batches[done - 1]
         losses = mean_losses(fabric, step(done, pair))
         checkpoint.require_finite(losses, pair[0].name)
         logger.log({**losses, **networks.optimizer_step()}, done)
@@ -228,8 +224,8 @@ def train_row(
 
 def main(config: Config) -> None:
     """Train and evaluate each row, then show table and picture."""
-    loss = {"weight": config.adversarial_weight, "objective": config.objective}
-    adapt = partial(adversarial_step, **loss, maps=config.maps)
+    adapt = partial(adversarial_step, weight=config.adversarial_weight, maps=config.maps)
+    adapt = partial(adapt, objective=config.objective)
     rows = {"source only": Row(), "control": Row(control_step)}
     rows["adapted"] = Row(adapt, FDA(config.beta))
     fabric = open_fabric(config.training.precision)

@@ -33,6 +33,7 @@ from evaluation.normalization import normalization
 from evaluation.results import Result, load_or_train, show_results
 from gta2city import (
     Losses,
+    Step,
     Style,
     build_networks,
     control_step,
@@ -40,7 +41,6 @@ from gta2city import (
     fit,
     make_batch,
     source_step,
-    upsample,
 )
 from training.augmentation import augmentation
 from training.batch_norm import adabn, average_running_statistics, frozen_running_stats
@@ -49,7 +49,7 @@ from training.config import TrainingConfig
 from training.data import Batch, Domains, Pair, PairedBatches, labelled_counts, open_domains, shard
 from training.distributed import open_fabric
 from training.logger import TrainingLogger
-from training.networks import Networks
+from training.networks import Networks, upsample
 from training.statistics import prediction_statistics
 from uda_seg.datasets import IGNORE_INDEX
 from uda_seg.losses import upsampled_cross_entropy
@@ -188,8 +188,8 @@ def student_views(
     else:
         views = {"target": (normalize(strong(targets)), pseudo_labels, weights)}
     if settings.masked:  # by 0, which is the mean after normalisation
-        blocks = {"block_size": settings.block_size, "ratio": settings.mask_ratio}
-        masked = block_mask(normalize(strong(targets)), 0.0, **blocks)
+        size, ratio = settings.block_size, settings.mask_ratio
+        masked = block_mask(normalize(strong(targets)), 0.0, block_size=size, ratio=ratio)
         views["masked"] = masked, pseudo_labels, weights
     return views
 
@@ -225,12 +225,13 @@ def train_row(
 ) -> Result:
     """Train one network, after the warm-up with a teacher if its row has one; evaluate it."""
     networks, augment = build_networks(fabric, config), augmentation(photometric=row.photometric)
-    row_step, warmup_step, parts = source_step, source_step, networks.parts
+    row_step: Step = source_step
+    warmup_step: Step = source_step
+    teacher, parts = None, networks.parts
     if row.self_training is not None:
         teacher = build_teacher(networks.network, row.self_training)
-        settings = {"teacher": teacher, "settings": row.self_training}
-        row_step, warmup_step = partial(self_training_step, **settings), control_step
-        parts["teacher"] = teacher
+        row_step = partial(self_training_step, teacher=teacher, settings=row.self_training)
+        warmup_step, parts["teacher"] = control_step, teacher
 
     def step(done: int, pair: Pair) -> Losses:
         warm = done <= config.warmup_steps
@@ -243,8 +244,8 @@ def train_row(
     checkpoint = Checkpoint(fabric, config, name, row, parts)
     with TrainingLogger(fabric, config.output, name, config.steps) as logger:
         for done, _ in fit(fabric, networks, batches, step, checkpoint, logger):
-            if "teacher" in parts and done >= config.warmup_steps:
-                update_teacher(fabric, parts["teacher"], networks.network)
+            if teacher is not None and done >= config.warmup_steps:
+                update_teacher(fabric, teacher, networks.network)
     confusion = evaluate(fabric, config, networks.network, domains)
     return Result(networks.network, confusion, checkpoint.seconds)
 
@@ -268,7 +269,7 @@ def main(config: Config) -> None:
     fabric = open_fabric(training.precision)
     domains = open_domains(fabric, training)
     results = load_or_train(fabric, training, rows, partial(train_row, fabric, training, domains))
-    adapted = {f"{name}, AdaBN": AdaBN(name, row) for name, row in rows.items()}
+    adapted = {f"{name} + AdaBN": AdaBN(name, row) for name, row in rows.items()}
     results |= load_or_train(
         fabric,
         training,

@@ -18,12 +18,11 @@ from gta2city import (
     adversarial_step,
     control_step,
     source_step,
-    upsample,
 )
 from self_training import AdaBN, SelfTraining
 from training.batch_norm import frozen_running_stats
 from training.data import Batch, Labels
-from training.networks import Networks
+from training.networks import Networks, upsample
 from uda_seg.discriminators import DepthwiseFC, FullyConv
 from uda_seg.losses import entropy
 from uda_seg.transforms import fourier_domain_adaptation

@@ -7,7 +7,16 @@ from lightning_fabric import Fabric
 
 from evaluation.pictures import prediction_strip
 from evaluation.results import Evaluation, Result, load_or_train
-from gta2city import Losses, build_networks, control_step, evaluate, fit, make_batch, source_step
+from gta2city import (
+    Losses,
+    Step,
+    build_networks,
+    control_step,
+    evaluate,
+    fit,
+    make_batch,
+    source_step,
+)
 from self_training import AdaBN, adabn_row, build_teacher, self_training_step, update_teacher
 from study.model_selection import Evaluations, label_free_criteria
 from study.monitor import CollapseMonitor
@@ -68,11 +77,17 @@ def train_row(
     """Train the network of one row; watch it, and evaluate it on the way and at the end."""
     data, networks = domains[recipe.labels], build_networks(fabric, config, recipe.discriminator)
     augment = augmentation(flip=recipe.flip, blur=recipe.blur, photometric=recipe.photometric)
-    row_step, warmup_step, teacher = recipe.step, source_step, None
+    row_step: Step = recipe.step
+    warmup_step: Step = source_step
+    monitor, evaluations = (
+        CollapseMonitor(objective=(recipe.adversarial or {}).get("objective", "bce")),
+        Evaluations(),
+    )
+    teacher, parts = None, {**networks.parts, "monitor": monitor, "evaluations": evaluations}
     if recipe.self_training is not None:
         teacher = build_teacher(networks.network, recipe.self_training)
-        settings = {"teacher": teacher, "settings": recipe.self_training}
-        row_step, warmup_step = partial(self_training_step, **settings), control_step
+        row_step = partial(self_training_step, teacher=teacher, settings=recipe.self_training)
+        warmup_step, parts["teacher"] = control_step, teacher
 
     def step(done: int, pair: Pair) -> Losses:
         warm = done <= config.warmup_steps
@@ -89,10 +104,6 @@ def train_row(
 
     counts = labelled_counts(fabric, config, data) if recipe.rare_classes else None
     batches = PairedBatches(fabric, data, config, counts)
-    objective = recipe.adversarial["objective"] if recipe.adversarial else "bce"
-    monitor, evaluations = CollapseMonitor(objective=objective), Evaluations()
-    parts = networks.parts | {"monitor": monitor, "evaluations": evaluations}
-    parts |= {} if teacher is None else {"teacher": teacher}
     checkpoint = Checkpoint(fabric, config, name, recipe, parts)
     with TrainingLogger(fabric, config.output, name, config.steps) as logger:
         for done, losses in fit(fabric, networks, batches, step, checkpoint, logger):

@@ -153,7 +153,7 @@ def write_toy_city(
             draw = partial(_write_scene, partial_root, seed=seed, size=size)
             done = _draw_all(draw, scenes, workers)
             deque(track(done, "drawing the toy city", total=len(scenes)), maxlen=0)
-            (partial_root / MANIFEST).write_text(json.dumps(parameters))
+            (partial_root / MANIFEST).write_text(json.dumps({"settings": parameters}))
     return ToyCity(root / "gta5", root / "cityscapes")
 
 

@@ -5,16 +5,17 @@ from itertools import chain
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from kornia.enhance import Normalize
 from lightning_fabric import Fabric
 from timm.layers.norm_act import convert_sync_batchnorm
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import PolynomialLR
 
 from training.config import TrainingConfig
 from uda_seg.models import BiSeNet
 
-__all__ = ["Networks"]
+__all__ = ["Networks", "upsample"]
 
 
 class Networks:
@@ -81,3 +82,8 @@ class Networks:
             optimizer.step()
             schedule.step()
         return {"learning rate/segmenter": float(learning_rate)}
+
+
+def upsample(logits: Tensor, images: Tensor) -> Tensor:
+    """Bring low-resolution logits to the size of the images, as BiSeNet does by itself."""
+    return F.interpolate(logits, images.shape[-2:], mode="bilinear", align_corners=False)
