@@ -128,11 +128,12 @@ def _hard(losses: Tensor, valid: Tensor, threshold: float, min_kept: float) -> T
     """Which pixels are hard, of losses that are 0 where not valid and nowhere below."""
     hard = losses > threshold
     share = Fraction(min_kept).limit_denominator(2**20)  # 0.1 is to be 1/10, and not a bit more
-    least = (valid.sum() * share.numerator + share.denominator - 1) // share.denominator
+    # Rounded up in whole numbers, which torch.compile can trace, also with sizes that change.
+    least = -(-valid.sum() * share.numerator // share.denominator)
     least = least.clamp(min=1)
     free_to_look = losses.device.type == "cpu" and not torch.compiler.is_compiling()
     if free_to_look and hard.sum() >= least:
         return hard  # and spare the search
-    most = max(1, math.ceil(losses.numel() * share))  # known without waiting for the labels
+    most = max(1, -(-losses.numel() * share.numerator // share.denominator))
     hardest = losses.flatten().topk(most).values
     return hard | (losses >= hardest.take(least - 1))
