@@ -1,13 +1,14 @@
 """How every script starts: arguments in, and a mistake answered in a few words."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import tyro
 from rich.console import Console
 
-__all__ = ["run_script"]
+__all__ = ["name_extra", "run_script"]
 
 _REFUSALS = (OSError, ValueError, ArithmeticError, ModuleNotFoundError)
 
@@ -26,3 +27,13 @@ def run_script(main: Callable[[Any], int | None]) -> None:
         lines = [f"error: {error}", *getattr(error, "__notes__", [])]
         Console(stderr=True).print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
         sys.exit(2)
+
+
+@contextmanager
+def name_extra(extra: str) -> Iterator[None]:
+    """Say which extra brings a package that is imported here and is not installed."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        error.add_note(f'pip install "uda-seg[{extra}]" brings it')
+        raise

@@ -8,32 +8,29 @@ from typing import Any
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
+from kornia.enhance import Normalize
 from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
-from evaluation.normalization import normalization
-from uda_seg.datasets import CITYSCAPES_CLASSES, Sample
+from uda_seg.datasets import TRAIN_CLASSES, Sample
 from uda_seg.metrics import MeanIoU, iou_from_confusion, pixel_accuracy
 from uda_seg.models import BiSeNet
 
 __all__ = [
-    "CLASS_NAMES",
-    "COLORS",
-    "EVALUATED",
     "evaluate",
     "iou_table",
+    "normalization",
     "predict",
     "predict_each",
     "predict_logits",
     "summary",
 ]
 
-EVALUATED = sorted(
-    (row for row in CITYSCAPES_CLASSES if row.train_id < 19), key=lambda row: row.train_id
-)
-CLASS_NAMES = [row.name for row in EVALUATED]
-COLORS = [row.color for row in EVALUATED]
+
+def normalization(network: BiSeNet) -> Normalize:
+    """What makes of RGB in [0, 1] what the network's backbone expects."""
+    return Normalize(*map(torch.tensor, network.normalization))
 
 
 @torch.inference_mode()
@@ -78,7 +75,7 @@ def evaluate(network: BiSeNet, batches: Iterable[Sample], *, size: tuple[int, in
     Returns:
         The confusion matrix ``(19, 19)``, summed over the processes, each with batches of its own.
     """
-    metric = MeanIoU(len(CLASS_NAMES)).to(next(network.parameters()).device)
+    metric = MeanIoU(len(TRAIN_CLASSES)).to(next(network.parameters()).device)
     silent = dist.is_available() and dist.is_initialized() and dist.get_rank() > 0
     for images, labels, _ in track(batches, "scoring", disable=silent):
         height, width = labels.shape[-2:]
@@ -96,7 +93,10 @@ def summary(matrix: Tensor) -> dict[str, Any]:
     return {
         "mIoU": iou.nanmean().item(),
         "pixel_accuracy": pixel_accuracy(matrix).item(),
-        "IoU": {n: None if isnan(v) else v for n, v in zip(CLASS_NAMES, iou.tolist(), strict=True)},
+        "IoU": {
+            row.name: None if isnan(share) else share
+            for row, share in zip(TRAIN_CLASSES, iou.tolist(), strict=True)
+        },
     }
 
 
@@ -106,8 +106,8 @@ def iou_table(matrices: Mapping[str, Tensor]) -> Table:
     for name in matrices:
         table.add_column(name, justify="right")
     ious = [iou_from_confusion(matrix) for matrix in matrices.values()]
-    for row, name in enumerate(CLASS_NAMES):
-        table.add_row(name, *(_percent(iou[row]) for iou in ious))
+    for row in TRAIN_CLASSES:
+        table.add_row(row.name, *(_percent(iou[row.train_id]) for iou in ious))
     table.add_section()
     table.add_row("mIoU", *(_percent(iou.nanmean()) for iou in ious), style="bold")
     accuracies = map(pixel_accuracy, matrices.values())
