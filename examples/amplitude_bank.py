@@ -16,15 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import tyro
 from matplotlib.figure import Figure
 from rich.progress import track
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from command_line import run_script
 from files import atomic_path
-from toy_city.data_sets import write_toy_city
+from toy_city import write_toy_city
+from training.data import evenly_spaced
 from uda_seg.datasets import GTA5, Cityscapes
 from uda_seg.transforms import fourier_domain_adaptation, low_frequency_amplitude
 
@@ -64,7 +65,8 @@ def main(config: Config) -> None:
     )
     if source_root is not None:
         source = GTA5(source_root, size=config.size)[0].image[None] / 255
-        save_styles(config.output / "styles.png", source, bank[:: -(-len(bank) // 4)], config.beta)
+        styles = bank[list(evenly_spaced(len(bank), 4))]
+        save_styles(config.output / "styles.png", source, styles, config.beta)
         print(f"see {config.output / 'styles.png'}")
 
 
@@ -89,4 +91,4 @@ def save_styles(path: Path, source: Tensor, styles: Tensor, beta: float) -> None
 
 
 if __name__ == "__main__":
-    tyro.cli(main, config=[tyro.conf.OmitArgPrefixes])
+    run_script(main)

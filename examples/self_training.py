@@ -29,8 +29,8 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from command_line import run_script
-from evaluation.normalization import normalization
 from evaluation.results import Result, load_or_train, show_results
+from evaluation.scoring import normalization
 from gta2city import (
     Losses,
     Step,

@@ -79,10 +79,8 @@ def train_row(
     augment = augmentation(flip=recipe.flip, blur=recipe.blur, photometric=recipe.photometric)
     row_step: Step = recipe.step
     warmup_step: Step = source_step
-    monitor, evaluations = (
-        CollapseMonitor(objective=(recipe.adversarial or {}).get("objective", "bce")),
-        Evaluations(),
-    )
+    objective = recipe.adversarial["objective"] if recipe.adversarial else "bce"
+    monitor, evaluations = CollapseMonitor(objective=objective), Evaluations()
     teacher, parts = None, {**networks.parts, "monitor": monitor, "evaluations": evaluations}
     if recipe.self_training is not None:
         teacher = build_teacher(networks.network, recipe.self_training)
@@ -109,9 +107,12 @@ def train_row(
         for done, losses in fit(fabric, networks, batches, step, checkpoint, logger):
             if teacher is not None and done >= config.warmup_steps:
                 update_teacher(fabric, teacher, networks.network)
-            for message in monitor.update(losses | networks.gradient_norms()):
-                logger.warn(message, done)
-            logger.remark = monitor.text()
+            if "target/entropy" in losses:
+                norms = networks.gradient_norms()
+                logger.log(norms, done)
+                for message in monitor.update(losses | norms):
+                    logger.warn(message, done)
+                logger.remark = monitor.text()
             if evaluate_every and (done % evaluate_every == 0 or done == config.steps):
                 evaluations.so_far.append(evaluation(done))
                 logger.log(_curves(evaluations.so_far[-1]), done)

@@ -6,13 +6,14 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-import amplitude_bank
-from amplitude_bank import Config, main
 from oracles import fda as oracle
-from toy_city.data_sets import write_toy_city
+from scripts import load_script
+from toy_city import write_toy_city
 from uda_seg.transforms import FDA
 
 SIZE = (48, 96)
+amplitude_bank = load_script("amplitude_bank")
+Config, main = amplitude_bank.Config, amplitude_bank.main
 
 
 @pytest.fixture(scope="module")
