@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import tyro
 from rich.console import Console
@@ -13,8 +12,8 @@ __all__ = ["name_extra", "run_script"]
 _REFUSALS = (OSError, ValueError, ArithmeticError, ModuleNotFoundError)
 
 
-def run_script(main: Callable[[Any], int | None]) -> None:
-    """Parse the arguments of ``main``, a dataclass, run it, and exit with its status.
+def run_script(main: Callable[..., int | None]) -> None:
+    """Parse the arguments of ``main``, run it, and exit with its status.
 
     What a script refuses is printed without a traceback, and the status is 2, as argparse has it.
     ``python -X dev`` shows the traceback.
