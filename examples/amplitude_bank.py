@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from matplotlib.figure import Figure
 from rich.progress import track
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -47,17 +47,17 @@ class Config:
 
 
 def main(config: Config) -> None:
-    """Write the bank, read it back, and show what it does to a source image."""
+    """Write the bank, and show what it does to a source image."""
     source_root, target_root = config.source_root, config.target_root
     if target_root is None and source_root is not None:
         raise ValueError("expected --target-root, whose styles are taken, got --source-root alone")
     if target_root is None:
         source_root, target_root = write_toy_city(Path("data/toy-city"))
     target = Cityscapes(target_root, "train", labels=False, size=config.size)
+    bank = amplitudes(target, config)
     file = config.output / "styles.safetensors"
     with atomic_path(file) as partial:
-        save_file({"amplitude": amplitudes(target, config)}, partial, {"beta": str(config.beta)})
-    bank = load_file(file)["amplitude"]
+        save_file({"amplitude": bank}, partial, {"beta": str(config.beta)})
     pixels = target[0].image.nbytes * len(target)
     print(f"{len(bank)} styles of beta {config.beta} in {file}: {bank.nbytes / 1e6:.1f} MB")
     print(

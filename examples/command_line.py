@@ -13,7 +13,7 @@ _REFUSALS = (OSError, ValueError, ArithmeticError, ModuleNotFoundError)
 
 
 def run_script(main: Callable[..., int | None]) -> None:
-    """Parse the arguments of ``main``, a dataclass, run it, and exit with its status.
+    """Parse the arguments of ``main``, run it, and exit with its status.
 
     What a script refuses is printed without a traceback, and the status is 2, as argparse has it.
     ``python -X dev`` shows the traceback.
