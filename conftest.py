@@ -11,7 +11,7 @@ from hypothesis import settings
 from oracles.street_files import WRITERS, some_image
 
 # Last, so that no script hides an installed package: examples/evaluate.py and the hub's evaluate.
-sys.path.append(str(Path(__file__).parent / "examples"))
+sys.path += [str(Path(__file__).parent / folder) for folder in ("examples", "docs/figures")]
 
 # No deadline, since shared machines stall now and then; the same examples in every run, so that a
 # failure speaks of the change at hand.
