@@ -69,11 +69,15 @@ def bootstrap_interval(
         )
     # float64 adds whole numbers exactly up to 2^53, over 4 million images of Cityscapes' size
     matrices = in_float64(matrices)
-    count = len(matrices)
-    device = matrices.device if generator is None else generator.device
-    draws = torch.randint(count, (resamples, count), generator=generator, device=device)
+    count, device = len(matrices), matrices.device
+    if generator is None:  # which, as an argument, would forbid sizes that change under compile
+        draws = torch.randint(count, (resamples, count), device=device)
+    else:
+        draws = torch.randint(
+            count, (resamples, count), generator=generator, device=generator.device
+        ).to(device)
     times = matrices.new_zeros(resamples, count)
-    times.scatter_add_(1, draws.to(times.device), torch.ones_like(times))
+    times.scatter_add_(1, draws, torch.ones_like(times))
     sums = (times @ matrices.flatten(1)).reshape(resamples, *matrices.shape[1:])
     scores = statistic(sums)
     if scores.shape[:1] != (resamples,):

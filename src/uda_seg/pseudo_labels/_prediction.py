@@ -92,18 +92,25 @@ def pseudo_label(
     confidence, label = probabilities.max(dim=1)
     confidence = at_least_float32(confidence)
     sure = probable(probabilities, confidence)
+    threshold = _of_each_pixel(threshold, label, probabilities.shape[1])
+    if isinstance(threshold, Tensor):  # in one precision with a number's threshold
+        threshold = threshold.to(confidence)
+    return label.masked_fill(~(sure & (confidence >= threshold)), index(ignore_index))
+
+
+def _of_each_pixel(threshold: float | Tensor, label: Tensor, num_classes: int) -> float | Tensor:
+    """The threshold of a pixel's class, or the one for all."""
     if not isinstance(threshold, Tensor):
         require_share(threshold)
-    else:
-        if with_values(threshold) and threshold.numel():
-            require_share(threshold.amin().item())
-            require_share(threshold.amax().item())
-        threshold = threshold.to(confidence)
-        if threshold.ndim > 0:
-            if threshold.shape != probabilities.shape[1:2]:
-                raise ValueError(
-                    f"expected one threshold or {probabilities.shape[1]}, one a class, got shape "
-                    f"{tuple(threshold.shape)}"
-                )
-            threshold = threshold[label]
-    return label.masked_fill(~(sure & (confidence >= threshold)), index(ignore_index))
+        return threshold
+    if with_values(threshold) and threshold.numel():
+        require_share(threshold.amin().item())
+        require_share(threshold.amax().item())
+    if threshold.ndim == 0:
+        return threshold
+    if threshold.shape != (num_classes,):
+        raise ValueError(
+            f"expected one threshold or {num_classes}, one a class, got shape "
+            f"{tuple(threshold.shape)}"
+        )
+    return threshold.to(label.device)[label]

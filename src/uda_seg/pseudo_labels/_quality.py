@@ -20,9 +20,9 @@ def confident_share(probabilities: Tensor, threshold: float = 0.968) -> Tensor:
             [0, 1].
 
     Returns:
-        ``(B,)`` in [0, 1], float32 (float64 for float64 probabilities), without a gradient. On a GPU
-        and in a compiled graph, where values are not looked at, a pixel with a value that is not in
-        [0, 1] does not count as confident.
+        ``(B,)`` in [0, 1], float32 (float64 for float64 probabilities), without a gradient. On a
+        GPU and in a compiled graph, where values are not looked at, a pixel with a value that is
+        not in [0, 1] does not count as confident.
 
     Raises:
         ValueError: if the shape is another one or has no pixel, or the threshold is out of range;

@@ -88,8 +88,9 @@ class ClassThresholds(nn.Module):
             valid = probable(probabilities, confidence)
             bins = (at_least_float32(confidence) * _BINS).long().clamp(0, _BINS - 1)
             cells = torch.where(valid, label * _BINS + bins, len(self.counts) - 1).flatten()
-            if self.counts.is_inference() or self.counts.device != cells.device:
-                self.counts = self.counts.clone().to(cells.device)
+            self.counts = self.counts.to(cells.device)
+            if not torch.compiler.is_compiling() and self.counts.is_inference():
+                self.counts = self.counts.clone()  # moved under inference mode
             # In place, since a table for many classes is larger than a small image.
             self.counts.scatter_add_(0, cells, torch.ones_like(cells))
 
