@@ -49,9 +49,9 @@ class MeanIoU(nn.Module):
         super().__init__()
         self.num_classes, self.ignore_index = checked_settings(num_classes, ignore_index)
         nothing = torch.empty(0, dtype=torch.int64)
-        self.register_buffer(
-            "counts", count_pairs(nothing, nothing, self.num_classes, self.ignore_index)
-        )
+        self.register_buffer("counts", None)
+        with torch.inference_mode(False):  # its tensors could not be loaded into later
+            self.counts = count_pairs(nothing, nothing, self.num_classes, self.ignore_index)
 
     def reset(self) -> None:
         """Forget everything that was counted."""
@@ -69,7 +69,6 @@ class MeanIoU(nn.Module):
             TypeError: if either tensor is not of an integer type.
             ValueError: if the shapes differ.
         """
-        # Counts of inference mode could not be loaded into later.
         with torch.inference_mode(False):
             batch = count_pairs(predictions, target, self.num_classes, self.ignore_index)
             self.counts = self.counts.to(batch.device) + batch

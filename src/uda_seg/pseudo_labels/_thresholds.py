@@ -59,8 +59,10 @@ class ClassThresholds(nn.Module):
         self.num_classes = num_classes
         self.fraction = fraction
         self.cap = cap
-        # All bins class by class, and at the end the pixels without probabilities.
-        self.register_buffer("counts", torch.zeros(num_classes * _BINS + 1, dtype=torch.int64))
+        self.register_buffer("counts", None)
+        with torch.inference_mode(False):  # its tensors could not be added to later
+            # All bins class by class, and at the end the pixels without probabilities.
+            self.counts = torch.zeros(num_classes * _BINS + 1, dtype=torch.int64)
 
     def reset(self) -> None:
         """Forget all predictions."""
@@ -82,7 +84,7 @@ class ClassThresholds(nn.Module):
                 f"expected probabilities of shape (B, {self.num_classes}, H, W), got "
                 f"{tuple(probabilities.shape)}"
             )
-        with torch.inference_mode(False):  # or else the counts could not be added to later
+        with torch.inference_mode(False):
             probabilities = probabilities.detach()
             confidence, label = probabilities.max(dim=1)
             valid = probable(probabilities, confidence)
