@@ -182,6 +182,34 @@ def test_bisenets_loss_is_by_default_that_of_the_paper():
     torch.testing.assert_close(bisenet_loss(logits, auxiliary, labels), sum(losses))
 
 
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_without_a_threshold_bisenets_loss_is_the_weighted_cross_entropy_to_the_bit(outputs):
+    (logits, *auxiliary), labels = three_outputs()
+    auxiliary = auxiliary[: outputs - 1]
+    labels[:, :9] = 255
+    weight = 1 + torch.rand(5)
+    for maps in (logits, *auxiliary):
+        maps.requires_grad_()
+    loss = bisenet_loss(logits, auxiliary, labels, threshold=None, weight=weight)
+    plain = torch.stack(
+        [upsampled_cross_entropy(maps, labels, weight=weight) for maps in (logits, *auxiliary)]
+    ).sum()
+    assert torch.equal(loss, plain)
+    for ours, expected in zip(
+        *(torch.autograd.grad(value, (logits, *auxiliary)) for value in (loss, plain)), strict=True
+    ):
+        assert torch.equal(ours, expected)
+
+
+@pytest.mark.parametrize("size", [(16, 24), (4, 6)])
+def test_without_a_threshold_all_pixels_count_and_none_is_searched(monkeypatch, size):
+    monkeypatch.setattr(torch.Tensor, "topk", None)
+    logits, labels, weight = torch.randn(2, 4, 4, 6), torch.randint(4, (2, *size)), torch.rand(4)
+    labels[0] = 255
+    loss = ohem_cross_entropy(logits, labels, threshold=None, min_kept=0, weight=weight)
+    assert torch.equal(loss, upsampled_cross_entropy(logits, labels, weight=weight))
+
+
 @pytest.mark.parametrize("auxiliary", [None, ()])
 def test_without_auxiliary_outputs_bisenets_loss_is_the_main_one(auxiliary):
     (logits, *_), labels = three_outputs()

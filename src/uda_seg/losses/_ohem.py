@@ -15,7 +15,7 @@ def ohem_cross_entropy(
     logits: Tensor,
     labels: Tensor,
     *,
-    threshold: float = 0.7,
+    threshold: float | None = 0.7,
     min_kept: float = 1 / 16,
     weight: Tensor | None = None,
     ignore_index: int = 255,
@@ -37,8 +37,9 @@ def ohem_cross_entropy(
     Args:
         logits: ``(B, K, h, w)`` finite, floating point, of any resolution.
         labels: ``(B, H, W)`` class ids in ``[0, K)`` or ``ignore_index``, of any integer type.
-        threshold: probability in (0, 1] from which on a pixel is easy.
-        min_kept: share in [0, 1] of the pixels that count.
+        threshold: probability in (0, 1] from which on a pixel is easy. None takes all pixels and
+            searches none: that is :func:`upsampled_cross_entropy`, to the bit.
+        min_kept: share in [0, 1] of the pixels that count; without effect if ``threshold`` is None.
         weight: ``(K,)``, the weight of each class in the mean; it does not make pixels harder.
         ignore_index: the label of pixels that do not count.
 
@@ -56,11 +57,13 @@ def ohem_cross_entropy(
         >>> ohem_cross_entropy(confident, labels)
         tensor(4.0181)
     """
-    if not 0 < threshold <= 1:
+    if threshold is not None and not 0 < threshold <= 1:
         raise ValueError(f"expected threshold to be a probability in (0, 1], got {threshold}")
     if not 0 <= min_kept <= 1:
         raise ValueError(f"expected min_kept to be a share in [0, 1], got {min_kept}")
     losses, weights, valid = pixel_losses(logits, labels, weight, ignore_index)
+    if threshold is None:
+        return weighted_mean(losses, weights)
     hard = _hard(losses.detach() * valid, valid, -math.log(threshold), min_kept)
     return weighted_mean(losses, weights * hard)
 
@@ -71,27 +74,27 @@ def bisenet_loss(
     labels: Tensor,
     *,
     auxiliary_weight: float = 1.0,
-    threshold: float = 0.7,
+    threshold: float | None = 0.7,
     min_kept: float = 1 / 16,
     weight: Tensor | None = None,
     ignore_index: int = 255,
 ) -> Tensor:
     """BiSeNet's loss: that of the main logits, plus the weighted ones of the auxiliary logits.
 
-    Each is :func:`ohem_cross_entropy` with the same settings, which selects pixels for itself.
-    Each may have a resolution of its own: to save memory and time, let the network return its
-    logits as coarse as they are.
+    Each is :func:`ohem_cross_entropy` with the same settings, which selects pixels for itself, or
+    with ``threshold=None`` the cross entropy of all pixels. Each may have a resolution of its own:
+    to save memory and time, let the network return its logits as coarse as they are.
 
     Reference: Yu et al., *BiSeNet: Bilateral Segmentation Network for Real-time Semantic
     Segmentation*, ECCV 2018.
 
     Args:
         logits: ``(B, K, h, w)`` of the main output.
-        auxiliary: the same of each auxiliary output; None, as of a network in evaluation mode, or
-            empty leaves the main loss alone.
+        auxiliary: the same of each auxiliary output. Empty, as of a network in evaluation mode, or
+            None: the main loss alone.
         labels: ``(B, H, W)`` class ids in ``[0, K)`` or ``ignore_index``.
         auxiliary_weight: what an auxiliary loss counts against the main one.
-        threshold: as in :func:`ohem_cross_entropy`.
+        threshold: as in :func:`ohem_cross_entropy`; None gives the plain cross entropy.
         min_kept: as in :func:`ohem_cross_entropy`.
         weight: as in :func:`ohem_cross_entropy`.
         ignore_index: as in :func:`ohem_cross_entropy`.
@@ -118,21 +121,20 @@ def bisenet_loss(
         weight=weight,
         ignore_index=ignore_index,
     )
-    main = loss(logits)
-    if not auxiliary:
-        return main
-    return main + auxiliary_weight * torch.stack([loss(maps) for maps in auxiliary]).sum()
+    losses = [loss(logits), *(auxiliary_weight * loss(maps) for maps in auxiliary or ())]
+    return torch.stack(losses).sum()
 
 
 def _hard(losses: Tensor, valid: Tensor, threshold: float, min_kept: float) -> Tensor:
     """Which pixels are hard, of losses that are 0 where not valid and nowhere below."""
     hard = losses > threshold
     share = Fraction(min_kept).limit_denominator(2**20)  # 0.1 is to be 1/10, and not a bit more
-    least = (valid.sum() * share.numerator + share.denominator - 1) // share.denominator
+    # Rounded up in whole numbers, which torch.compile can trace, also with sizes that change.
+    least = -(-valid.sum() * share.numerator // share.denominator)
     least = least.clamp(min=1)
     free_to_look = losses.device.type == "cpu" and not torch.compiler.is_compiling()
     if free_to_look and hard.sum() >= least:
         return hard  # and spare the search
-    most = max(1, math.ceil(losses.numel() * share))  # known without waiting for the labels
+    most = max(1, -(-losses.numel() * share.numerator // share.denominator))
     hardest = losses.flatten().topk(most).values
     return hard | (losses >= hardest.take(least - 1))
