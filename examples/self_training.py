@@ -97,9 +97,9 @@ class Config:
 
 @dataclass(frozen=True)
 class Row:
-    """What one row of the table has of its own."""
+    """What one row of the table has of its own; the defaults are gta2city.py's source only."""
 
-    photometric: bool = True
+    photometric: bool = False
     self_training: SelfTraining | None = None
     style: Style | None = None
     rare_classes: bool = False
