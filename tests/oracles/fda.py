@@ -21,3 +21,20 @@ def fourier_domain_adaptation(source, target, beta):
 
     adapted = np.fft.ifftshift(amplitude * np.exp(1j * phase), axes=AXES)
     return np.fft.ifft2(adapted).real
+
+
+def rounding(source, target, beta, eps):
+    """How far off arithmetic of this ``eps`` may be, ``(..., 1, 1)``.
+
+    A frequency is a mean of pixels, right to about one eps of their mean. Its phase is then wrong
+    by that over its amplitude, and the target's amplitude times that goes into the result. Errors
+    of different frequencies are independent, so that their squares add.
+    """
+    height, width = source.shape[-2:]
+    b = math.floor(min(height, width) * beta)
+    window = np.ix_(np.arange(-b, b + 1) % height, np.arange(-b, b + 1) % width)
+    amplitude, style = (
+        np.abs(np.fft.fft2(x, norm="forward"))[..., *window] for x in (source, target)
+    )
+    squares = np.sum((1 + style / amplitude) ** 2, axis=AXES, keepdims=True)
+    return eps * np.mean(source, axis=AXES, keepdims=True) * np.sqrt(squares)
