@@ -7,20 +7,30 @@ import numpy as np
 AXES = (-2, -1)
 
 
-def fourier_domain_adaptation(source, target, beta):
-    """Adapt arrays of shape ``(..., H, W)`` with one beta."""
+def fourier_domain_adaptation(source, target, beta, eps=np.finfo(float).eps):
+    """Adapt arrays of shape ``(..., H, W)`` with one beta.
+
+    What the paper leaves open: an amplitude of at most 8 eps times the mean is none, and the phase
+    of none is 0.
+    """
+    height, width = source.shape[-2:]
+    centre = height // 2, width // 2
+    b = math.floor(min(height, width) * beta)
+    window = (..., *(slice(middle - b, middle + b + 1) for middle in centre))
+
     spectrum = np.fft.fftshift(np.fft.fft2(source), axes=AXES)
     amplitude, phase = np.abs(spectrum), np.angle(spectrum)
     style = np.abs(np.fft.fftshift(np.fft.fft2(target), axes=AXES))
-
-    height, width = source.shape[-2:]
-    b = math.floor(min(height, width) * beta)
-    rows = slice(height // 2 - b, height // 2 + b + 1)
-    columns = slice(width // 2 - b, width // 2 + b + 1)
-    amplitude[..., rows, columns] = style[..., rows, columns]
+    phase[window][_is_nothing(amplitude, centre, eps)[window]] = 0
+    style[_is_nothing(style, centre, eps)] = 0
+    amplitude[window] = style[window]
 
     adapted = np.fft.ifftshift(amplitude * np.exp(1j * phase), axes=AXES)
     return np.fft.ifft2(adapted).real
+
+
+def _is_nothing(amplitude, centre, eps):
+    return amplitude <= 8 * eps * amplitude[..., *centre][..., None, None]
 
 
 def rounding(source, target, beta, eps):
