@@ -122,16 +122,13 @@ class FDA(IntensityAugmentationBase2D):
                 f"{type(params).__name__}; a beta goes by its name: fda(source, target, beta=beta)"
             )
         check_floating_point(source, "source images")
-        target = self._target if target is None else _as_batch(target)
-        if target is None:
-            raise ValueError(
-                "FDA needs a target image to take the style of: call fda(source, target), or "
-                "fda.set_target(target) before a container's call"
-            )
+        kept = self._target
+        if target is not None:  # not among the parameters, which kornia keeps
+            self._target = _as_batch(target)
         try:
-            return super().forward(source, params=params, target=target, **kwargs)
-        finally:  # kornia keeps what a call was given
-            self._params = {name: self._params[name] for name in self._params if name != "target"}
+            return super().forward(source, params=params, **kwargs)
+        finally:
+            self._target = kept
 
     def generate_parameters(self, batch_shape: tuple[int, ...]) -> dict[str, Tensor]:
         """Draw betas, and what picks one of many targets; called by kornia."""
@@ -147,13 +144,18 @@ class FDA(IntensityAugmentationBase2D):
         transform: Tensor | None = None,  # noqa: ARG002 (kornia's signature)
     ) -> Tensor:
         """Do the work on a batch; called by kornia."""
-        target = params["target"]
-        if len(target) not in (1, len(input)):
-            target = target[(params["draw"] % len(target)).to(target.device)]
-        target = target.to(input.device)
+        style = self._target
+        if style is None:
+            raise ValueError(
+                "FDA needs a target image to take the style of: call fda(source, target), or "
+                "fda.set_target(target) before a container's call"
+            )
+        if len(style) not in (1, len(input)):
+            style = style[(params["draw"] % len(style)).to(style.device)]
+        style = style.to(input.device)
         if "beta" in flags:  # not drawn
-            return adapt(input, target, params.get("beta", flags["beta"]))
-        return adapt(input, target, params["beta"], self._most)
+            return adapt(input, style, params.get("beta", flags["beta"]))
+        return adapt(input, style, params["beta"], self._most)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_target": None}
