@@ -30,6 +30,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from command_line import run_script
 from evaluation.normalization import normalization
+from evaluation.pictures import prediction_strip
 from evaluation.results import Result, load_or_train, show_results
 from gta2city import (
     Losses,
@@ -246,7 +247,9 @@ def train_row(
         for done, _ in fit(fabric, networks, batches, step, checkpoint, logger):
             if teacher is not None and done >= config.warmup_steps:
                 update_teacher(fabric, teacher, networks.network)
-    confusion = evaluate(fabric, config, networks.network, domains)
+        confusion = evaluate(fabric, config, networks.network, domains)
+        picture = prediction_strip(networks.network, domains.held_out[0], size=config.size)
+        logger.picture("held-out", picture, config.steps)
     return Result(networks.network, confusion, checkpoint.seconds)
 
 
