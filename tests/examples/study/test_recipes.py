@@ -1,50 +1,44 @@
-"""Which settings are refused, and what a warm-up keeps of a row."""
+"""What the rows of the study are, and which recipes are refused."""
 
-from dataclasses import fields
+from functools import partial
 
 import pytest
 
-from study.recipes import ROWS, STUDY, Recipe, training_of
-from teaching import SelfTraining
+from gta2city import adversarial_step, control_step
+from self_training import AdaBN, SelfTraining
+from study.recipes import ROWS, STUDY, Recipe, entropy_step
+from training.config import TrainingConfig, changed_settings
+
+
+@pytest.mark.parametrize("step", [adversarial_step, partial(entropy_step, weight=0.1)])
+def test_a_step_beside_self_training_is_refused(step):
+    with pytest.raises(ValueError, match="no step beside self-training, got"):
+        Recipe(step, self_training=SelfTraining())
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    ("step", "expected"),
     [
-        {"beta": 0.6},
-        {"beta": -0.1},
-        {"entropy_weight": -1.0},
-        {"entropy_weight": 0.1, "discriminator": "light"},
-        {"entropy_weight": 0.1, "self_training": SelfTraining()},
-        {"discriminator": "full", "self_training": SelfTraining()},
+        (adversarial_step, {"objective": "bce", "maps": "softmax"}),
+        (
+            partial(adversarial_step, weight=0.1, objective="hinge"),
+            {"objective": "hinge", "maps": "softmax", "weight": 0.1},
+        ),
+        (partial(entropy_step, weight=0.1), None),
+        (control_step, None),
     ],
 )
-def test_what_would_go_unnoticed_is_refused(wrong):
-    with pytest.raises(ValueError, match="expected"):
-        Recipe(**wrong)
+def test_the_settings_of_an_adversarial_step_are_known(step, expected):
+    assert Recipe(step).adversarial == expected
 
 
-@pytest.mark.parametrize("recipe", ROWS.values(), ids=ROWS)
-def test_before_adaptation_only_labels_and_augmentation_count(recipe):
-    before = recipe.before_adaptation()
-    for field in fields(Recipe):
-        kept = field.name in ("labels", "flip", "blur", "photometric", "reestimated")
-        if kept or field.name in ("objective", "maps", "rare_classes"):
-            assert getattr(before, field.name) == getattr(recipe, field.name)
-        elif field.name == "target_statistics":  # which the teacher begins with
-            assert before.target_statistics == (recipe.self_training is not None)
-        else:
-            assert getattr(before, field.name) == field.default
-
-
-def test_rows_that_differ_in_what_comes_after_share_a_training():
-    assert training_of("re-estimated statistics", ROWS) == "no adaptation"
-    assert training_of("self-training, re-estimated", ROWS) == "self-training"
-    assert training_of("light D", ROWS) == "light D"
-    alone = {"re-estimated": Recipe(reestimated=True)}
-    assert training_of("re-estimated", alone) == "re-estimated"
-
-
-def test_the_rows_differ():
-    assert len(set(ROWS.values())) == len(ROWS)
+def test_the_rows_differ_and_those_of_the_study_come_first():
+    settings = [str(changed_settings(TrainingConfig(), row, 1)) for row in ROWS.values()]
+    assert len(set(settings)) == len(ROWS)
     assert list(ROWS)[: len(STUDY)] == list(STUDY)
+
+
+def test_each_row_with_target_statistics_is_of_one_that_is_trained():
+    others = [row.of for row in ROWS.values() if isinstance(row, AdaBN)]
+    assert others
+    assert all(isinstance(ROWS[name], Recipe) for name in others)
