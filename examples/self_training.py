@@ -30,6 +30,7 @@ from torch.optim.swa_utils import AveragedModel
 
 import gta2city
 from command_line import run_script
+from evaluation.pictures import prediction_strip
 from evaluation.results import Result, load_or_train, show_results
 from evaluation.scoring import normalization
 from gta2city import (
@@ -191,7 +192,9 @@ def train_row(
         for done, _ in fit(fabric, networks, batches, step, checkpoint, logger):
             if teacher is not None and done >= config.warmup_steps:
                 update_teacher(fabric, teacher, networks.network)
-    confusion = evaluate(fabric, config, networks.network, domains)
+        confusion = evaluate(fabric, config, networks.network, domains)
+        picture = prediction_strip(networks.network, domains.held_out[0], size=config.size)
+        logger.picture("held-out", picture, config.steps)
     return Result(networks.network, confusion, checkpoint.seconds)
 
 

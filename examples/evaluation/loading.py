@@ -1,8 +1,9 @@
-"""A trained network, from wherever its weights are."""
+"""Tensors from files, and a trained network from wherever its weights are."""
 
 import re
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -11,7 +12,7 @@ from safetensors.torch import load_file
 from uda_seg.datasets import TRAIN_CLASSES
 from uda_seg.models import BiSeNet
 
-__all__ = ["load_checkpoint"]
+__all__ = ["load_checkpoint", "load_tensors"]
 
 _HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 
@@ -58,21 +59,25 @@ def _load_weights(file: Path, backbone: str | None) -> BiSeNet:
     if backbone is None:
         raise ValueError(f"expected --backbone for the weights in {file}, which do not name it")
     network = BiSeNet(len(TRAIN_CLASSES), backbone, pretrained_backbone=False)
-    safe = file.suffix == ".safetensors"
     try:
-        network.load_state_dict(
-            load_file(file) if safe else torch.load(file, "cpu", weights_only=True)
-        )
-    except (
-        RuntimeError,
-        TypeError,
-        LookupError,  # of torch's reader of pickles, for a file of text
-        SafetensorError,
-        UnpicklingError,
-        EOFError,
-    ) as error:
+        network.load_state_dict(load_tensors(file))
+    except (RuntimeError, TypeError, ValueError) as error:
         raise ValueError(
             f"expected the weights of a BiSeNet of {len(TRAIN_CLASSES)} classes over {backbone} "
             f"in {file}, got something else; is it of another --backbone?"
         ) from error
     return network
+
+
+def load_tensors(file: Path) -> Any:
+    """Read what ``torch.save`` or safetensors wrote; no code of the file is run.
+
+    Raises:
+        ValueError: if it is neither.
+    """
+    try:
+        if file.suffix == ".safetensors":
+            return load_file(file)
+        return torch.load(file, "cpu", weights_only=True)
+    except (RuntimeError, LookupError, EOFError, SafetensorError, UnpicklingError) as error:
+        raise ValueError(f"expected tensors in {file}, got something else") from error

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from evaluation.charts import save_bars, save_confusion
 from evaluation.environment import environment
+from evaluation.loading import load_tensors
 from evaluation.protocol import SCORES, protocol_scores
 from evaluation.tables import markdown_table
 from uda_seg.datasets import TRAIN_CLASSES
@@ -71,11 +72,12 @@ def load_matrices(evaluation: Path) -> Matrices:
 
     Raises:
         FileNotFoundError: if ``evaluation`` is no output of ``evaluate.py``.
+        ValueError: if its file is broken.
     """
     file = evaluation / "matrices.pt"
     if not file.is_file():
         raise FileNotFoundError(f"expected the output of examples/evaluate.py, found no {file}")
-    matrices: Matrices = torch.load(file, weights_only=True)
+    matrices: Matrices = load_tensors(file)
     return matrices
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -86,9 +87,17 @@ def _plain(value: Any) -> Any:
         changed = {each.name: getattr(value, each.name) for each in fields(value)}
         return {n: _plain(v) for n, v in changed.items() if v != _default(value, n)}
     if isinstance(value, partial):
-        return {"function": _plain(value.func), **{n: _plain(v) for n, v in value.keywords.items()}}
+        defaults = signature(value.func).parameters
+        given = signature(value.func).bind_partial(*value.args, **value.keywords).arguments
+        changed = {n: _plain(v) for n, v in given.items() if v != defaults[n].default}
+        return {**_plain(value.func), **changed}
     if callable(value):
-        return getattr(value, "__name__", repr(value))
+        name = getattr(value, "__name__", repr(value))
+        if "<lambda>" in name or " at 0x" in name:
+            raise ValueError(
+                f"expected a function with a name, or a repr with settings, got {name}"
+            )
+        return name if isinstance(value, type) else {"function": name}
     if isinstance(value, Path):
         return str(value.resolve())
     return list(value) if isinstance(value, tuple) else value

@@ -2,8 +2,10 @@
 
 import pytest
 
-from gta2city import Config
 from toy_city.data_sets import write_toy_city
+from training.config import TrainingConfig
+from training.data import open_domains
+from training.distributed import open_fabric
 
 
 @pytest.fixture(scope="session")
@@ -16,7 +18,7 @@ def city(tmp_path_factory):
 
 @pytest.fixture
 def config(city, tmp_path):
-    return Config(
+    return TrainingConfig(
         source_root=city.source_root,
         target_root=city.target_root,
         output=tmp_path / "run",
@@ -27,3 +29,13 @@ def config(city, tmp_path):
         warmup_steps=2,
         workers=0,
     )
+
+
+@pytest.fixture
+def fabric():
+    return open_fabric()
+
+
+@pytest.fixture
+def domains(fabric, config):
+    return open_domains(fabric, config)

@@ -31,6 +31,7 @@ MISTAKES = [  # the command line below a folder, and what the answer says
     ("evaluate notes.txt cityscapes", "expected --backbone for the weights in notes.txt"),
     ("evaluate notes.txt cityscapes --backbone test_resnet", "in notes.txt, got something else"),
     ("evaluate network cityscapes --baseline thesis", "found no thesis/matrices.pt"),
+    ("evaluate network cityscapes --baseline broken", "tensors in broken/matrices.pt, got"),
     ("predict network missing", "a folder or a video, got missing"),
     ("predict network empty", r"\.png.* in empty, found none"),
     ("predict network notes.txt", "a whole video that FFmpeg reads, got notes.txt"),
@@ -58,10 +59,11 @@ def folder(tmp_path_factory):
     write_gta5(folder / "gta5")
     write_cityscapes(folder / "cityscapes")
     write_cityscapes(folder / "cityscapes", split="val")
-    for name in ("runs", "empty", "thesis"):
+    for name in ("runs", "empty", "thesis", "broken"):
         (folder / name).mkdir()
     (folder / "thesis/thesis.tex").write_text("years of work")
     (folder / "notes.txt").write_text("a text")
+    (folder / "broken/matrices.pt").write_text("a text")
     Image.fromarray(np.zeros((40, 64, 3), np.uint8)).save(folder / "a.png")
     return folder
 

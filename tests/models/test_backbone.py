@@ -152,7 +152,9 @@ class TestRefusals:
         self, monkeypatch
     ):
         asked = record_requests(monkeypatch)
-        match = r"'inception_v3', which .*stride 16 are 17x17 for 299x299 .*edges; resnet18, .* work"
+        match = (
+            r"'inception_v3', which .*stride 16 are 17x17 for 299x299 .*edges; resnet18, .* work"
+        )
         with pytest.raises(ValueError, match=match):
             create("inception_v3", pretrained=True)
         assert asked == [False]

@@ -364,7 +364,7 @@ class Active(BiSeNet):
 
 
 @pytest.fixture
-def _no_weights_to_fetch(monkeypatch):
+def asked(monkeypatch):
     """Weights that timm would fetch are random ones, and counted."""
     create, asked = timm.create_model, []
 
@@ -390,17 +390,15 @@ class TestSubclasses:
             (lambda: Configured({"classes": 4}), {"classes": 4}),
         ],
     )
-    def test_arguments_of_their_own_are_saved_and_loaded(
-        self, build, saved, tmp_path, _no_weights_to_fetch
-    ):
+    def test_arguments_of_their_own_are_saved_and_loaded(self, build, saved, tmp_path, asked):
         network = build()
         network.save_pretrained(tmp_path)
         assert json.loads((tmp_path / "config.json").read_text()) == saved
-        _no_weights_to_fetch.clear()
+        asked.clear()
         loaded = type(network).from_pretrained(tmp_path)
         assert_same_weights(loaded, network)
         assert not loaded.training
-        assert not any(_no_weights_to_fetch)
+        assert not any(asked)
         loaded.save_pretrained(tmp_path / "again")
         assert_same_weights(type(network).from_pretrained(tmp_path / "again"), network)
 
@@ -418,7 +416,8 @@ class TestSubclasses:
         loaded = Active.from_pretrained(tmp_path, activation=network.activation)
         assert_same_weights(loaded, network)
 
-    def test_another_class_than_the_saved_one_is_refused(self, tmp_path, _no_weights_to_fetch):
+    @pytest.mark.usefixtures("asked")
+    def test_another_class_than_the_saved_one_is_refused(self, tmp_path):
         Renamed(4).save_pretrained(tmp_path)
         with pytest.raises(TypeError, match=r"that BiSeNet takes: .*'num_classes'.*was saved"):
             BiSeNet.from_pretrained(tmp_path)
@@ -435,13 +434,11 @@ class TestSubclasses:
             Default.from_pretrained(tmp_path)
         assert_same_weights(Default.from_pretrained(tmp_path, num_classes=5), network)
 
-    def test_a_network_that_is_built_after_a_failure_fetches_its_weights(
-        self, tmp_path, _no_weights_to_fetch
-    ):
+    def test_a_network_that_is_built_after_a_failure_fetches_its_weights(self, tmp_path, asked):
         with pytest.raises(FileNotFoundError):
             BiSeNet.from_pretrained(tmp_path, num_classes=5)
         BiSeNet(5, TINY)
-        assert any(_no_weights_to_fetch)
+        assert any(asked)
 
 
 def assert_same_weights(loaded, network):

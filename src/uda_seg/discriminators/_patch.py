@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from itertools import pairwise
 from numbers import Integral
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -123,7 +124,8 @@ def _separable_convolution(in_channels: int, out_channels: int) -> nn.Module:
 def _stages(
     convolution: Callable[[int, int], nn.Module], in_channels: int, width: int
 ) -> nn.Sequential:
-    if not all(isinstance(n, Integral) and n >= 1 for n in (in_channels, width)):
+    counts: tuple[Any, Any] = in_channels, width
+    if not all(isinstance(n, Integral) for n in counts) or min(counts) < 1:
         raise ValueError(
             f"expected integers in_channels and width of at least 1, got {in_channels!r} and "
             f"{width!r}"

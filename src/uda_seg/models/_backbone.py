@@ -53,8 +53,8 @@ def create_backbone(
         sizes = find_image_sizes(partial(_try, copy), in_channels, own)
     except ValueError as error:
         raise ValueError(
-            f"expected a backbone that serves images of {in_channels} channels, got {name!r}, which "
-            f"{error}; {_GOOD}"
+            f"expected a backbone that serves images of {in_channels} channels, got {name!r}, "
+            f"which {error}; {_GOOD}"
         ) from error.__cause__
     options["out_indices"] = tuple(strides.index(stride) for stride in _STRIDES)
     backbone = _build(name, pretrained, options)

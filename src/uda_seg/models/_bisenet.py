@@ -31,7 +31,7 @@ class BiSeNetOutput(NamedTuple):
     logits: Tensor
     """``(B, K, H, W)`` class logits."""
     auxiliary: tuple[Tensor, Tensor] | tuple[()]
-    """While training, ``(B, K, H, W)`` logits of the context path at stride 8 and 16; else empty."""
+    """While training, ``(B, K, H, W)`` logits of the context path at stride 8 and 16; else ()."""
 
 
 class BiSeNet(
@@ -100,7 +100,8 @@ class BiSeNet(
         backbone_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        if not all(isinstance(n, Integral) and n >= 1 for n in (num_classes, in_channels)):
+        counts: tuple[Any, Any] = num_classes, in_channels
+        if not all(isinstance(n, Integral) for n in counts) or min(counts) < 1:
             raise ValueError(
                 "expected integers num_classes and in_channels of at least 1, "
                 f"got {num_classes!r} and {in_channels!r}"

@@ -1,5 +1,5 @@
 from numbers import Integral
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import SymInt, Tensor
@@ -31,8 +31,8 @@ def check_size(size: Size | None) -> None:
     if size is None or size == "native":
         return
     integers = (Integral, SymInt, Tensor)  # sizes that are traced are of the latter two
-    if len(size) != 2 or not all(isinstance(n, integers) and n >= 1 for n in size):
+    given: tuple[Any, ...] = size
+    if len(given) != 2 or not all(isinstance(n, integers) for n in given) or min(given) < 1:
         raise ValueError(
-            'expected size to be (height, width) of at least 1, "native" or None, got '
-            f"{size!r}"
+            f'expected size to be (height, width) of at least 1, "native" or None, got {size!r}'
         )

@@ -45,9 +45,8 @@ def find_image_sizes(
             failure = error
         else:
             return sizes
-    raise ValueError(
-        f"fails at every size tried ({', '.join(f'{h}x{w}' for h, w in trials.values())}): {failure}"
-    ) from failure
+    tried = ", ".join(f"{height}x{width}" for height, width in trials.values())
+    raise ValueError(f"fails at every size tried ({tried}): {failure}") from failure
 
 
 def fit_images(images: Tensor, sizes: ImageSizes) -> Tensor:

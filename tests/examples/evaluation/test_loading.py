@@ -54,9 +54,20 @@ def test_a_file_of_something_else_is_named(tmp_path, content, suffix):
         load_checkpoint(str(file), "test_resnet")
 
 
-def test_what_is_not_there_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"save_pretrained wrote, .*, got .*missing"):
-        load_checkpoint(str(tmp_path / "missing"))
+@pytest.mark.parametrize("name", ["missing", "runs/missing", "a/b/missing", "/a/missing", "./a"])
+def test_a_missing_folder_is_named_and_no_hub_asked(tmp_path, monkeypatch, name):
+    (tmp_path / "runs").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(BiSeNet, "from_pretrained", None)  # would fail
+    with pytest.raises(FileNotFoundError, match=rf"got {name}, and there is no such folder"):
+        load_checkpoint(name)
+
+
+def test_a_name_on_the_hub_is_asked_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    network = BiSeNet(19, "test_resnet", pretrained_backbone=False)
+    monkeypatch.setattr(BiSeNet, "from_pretrained", {"user/name": network}.get)
+    assert load_checkpoint("user/name") is network
 
 
 @pytest.mark.parametrize(("classes", "channels"), [(5, 3), (19, 4)])

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from study.model_selection import certainty_and_diversity, discriminator_confusion, fda_consistency
 from oracles import fda as oracle
+from study.criteria import certainty_and_diversity, discriminator_confusion, fda_consistency
 
 
 def entropy(p):

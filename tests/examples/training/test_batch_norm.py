@@ -5,17 +5,13 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from training.batch_norm import (
-    average_running_statistics,
-    reestimate_statistics,
-    running_statistics_kept,
-)
+from training.batch_norm import adabn, average_running_statistics, frozen_running_stats
 
 
 def test_batches_are_normalised_by_themselves_but_leave_no_trace():
     norm = nn.BatchNorm2d(3)
     images = torch.randn(4, 3, 8, 8) * 5 + 2
-    with running_statistics_kept(norm):
+    with frozen_running_stats(norm):
         kept = norm(images)
     assert torch.equal(norm.running_mean, torch.zeros(3))
     assert torch.equal(norm.running_var, torch.ones(3))
@@ -25,7 +21,7 @@ def test_batches_are_normalised_by_themselves_but_leave_no_trace():
 
 def test_each_momentum_comes_back_even_after_an_error():
     network = nn.Sequential(nn.BatchNorm2d(3, momentum=0.3), nn.BatchNorm2d(3, momentum=None))
-    with pytest.raises(ValueError, match="expected 4D"), running_statistics_kept(network):
+    with pytest.raises(ValueError, match="expected 4D"), frozen_running_stats(network):
         network(torch.zeros(3))
     assert [norm.momentum for norm in network] == [0.3, None]
 
@@ -35,7 +31,7 @@ def test_re_estimated_statistics_are_the_mean_over_the_batches_and_nothing_else_
     network[1].running_mean.fill_(9)
     weights = [parameter.clone() for parameter in network.parameters()]
     batches = torch.randn(3, 4, 3, 8, 8) * 5 + 2
-    reestimate_statistics(network, iter(batches))
+    adabn(network, iter(batches))
     features = torch.stack([network[0](batch) for batch in batches]).detach()
     mean = features.mean((1, 3, 4)).mean(0)
     variance = features.var((1, 3, 4)).mean(0)

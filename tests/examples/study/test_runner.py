@@ -14,20 +14,20 @@ from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
+import history
 import numpy as np
 import pytest
 import torch
 from lightning_fabric import seed_everything
+from teaching import SelfTraining
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-import history
-from study import runner as training
-from training.distributed import mean_losses, open_fabric
 from evaluation.protocol import merge_predictions
+from study import runner as training
 from study.recipes import ROWS, Recipe
-from training.data import open_streets
-from teaching import SelfTraining
 from study.runner import train
+from training.data import open_streets
+from training.distributed import mean_losses, open_fabric
 
 RECIPES = {
     "source only": Recipe(),

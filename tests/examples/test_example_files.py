@@ -1,15 +1,23 @@
+"""Whole files, folders that tell their settings, and one run a folder."""
+
+import json
+import os
 import resource
 import signal
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
 import pytest
 import torch
 
-import atomic
-from files import atomic_path
+from files import atomic_path, differences, folder_lock, require_same_settings
+
+
+def run(script, *arguments):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", textwrap.dedent(script), *arguments]
+    return subprocess.run(command, env=environment, check=False)
 
 
 def entries(folder):
@@ -84,17 +92,14 @@ def test_a_full_disk_keeps_the_last_checkpoint(tmp_path):
 def test_a_killed_run_leaves_nothing_under_the_final_name(tmp_path):
     path = tmp_path / "checkpoint.pt"
     path.write_bytes(b"old")
-    script = textwrap.dedent(f"""
-        import os, signal
-        from pathlib import Path
-        from atomic import atomic_path
-        with atomic_path(Path({str(path)!r})) as partial:
+    script = """
+        import os, pathlib, signal, sys
+        from files import atomic_path
+        with atomic_path(pathlib.Path(sys.argv[1])) as partial:
             partial.write_bytes(b"half")
             os.kill(os.getpid(), signal.SIGKILL)
-    """)
-    environment = {"PYTHONPATH": str(Path(atomic.__file__).parent)}
-    killed = subprocess.run([sys.executable, "-c", script], env=environment, check=False)
-    assert killed.returncode == -signal.SIGKILL
+    """
+    assert run(script, path).returncode == -signal.SIGKILL
     assert path.read_bytes() == b"old"
     with atomic_path(path) as partial:  # and the next run is not in the leftovers' way
         partial.write_bytes(b"new")
@@ -117,3 +122,79 @@ def test_two_writers_do_not_meet(tmp_path):
         first.write_text("first")
         second.write_text("second")
     assert path.read_text() == "first"  # the last to finish
+
+
+SETTINGS = {"size": [4, 6], "seed": 1, "row": {"beta": 0.1, "step": {"weight": 0.05}}}
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    path = tmp_path / "copy" / "made.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps({"settings": SETTINGS, "score": "than asked for"}))
+    return path
+
+
+def test_the_same_settings_pass_and_give_the_manifest(manifest):
+    assert require_same_settings(manifest, SETTINGS)["score"] == "than asked for"
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({**SETTINGS, "seed": 2}, "seed 1 instead of 2"),
+        ({**SETTINGS, "new": 3}, "new at its default instead of 3"),
+        ({"size": [4, 6], "row": SETTINGS["row"]}, "seed 1 instead of its default"),
+        (
+            {**SETTINGS, "row": {"beta": 0.2, "step": {"weight": 0.1}}},
+            "row.beta 0.1 instead of 0.2, row.step.weight 0.05 instead of 0.1",
+        ),
+        (
+            {**SETTINGS, "row": {"beta": 0.1}},
+            "row.step.weight 0.05 instead of its default",
+        ),
+    ],
+)
+def test_every_other_setting_is_named_and_nothing_else(manifest, settings, named):
+    assert differences(SETTINGS, settings) == named
+    with pytest.raises(FileExistsError) as error:
+        require_same_settings(manifest, settings)
+    assert f"one with {named}; take those settings" in str(error.value)
+    assert str(manifest.parent) in str(error.value)
+
+
+def test_a_folder_without_the_manifest_is_something_else(manifest):
+    manifest.unlink()
+    with pytest.raises(FileExistsError, match="something else; choose another folder") as error:
+        require_same_settings(manifest, SETTINGS)
+    assert str(manifest.parent) in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"seed": 0}'])
+def test_a_manifest_that_cannot_be_read_is_named(manifest, text):
+    manifest.write_text(text)
+    with pytest.raises(OSError, match=r"made\.json to be JSON with settings, got something else"):
+        require_same_settings(manifest, SETTINGS)
+
+
+def test_a_second_run_in_a_folder_is_refused_until_the_first_has_ended(tmp_path):
+    folder = tmp_path / "run"
+    with folder_lock(folder):
+        with pytest.raises(BlockingIOError, match=r"no other run to write to .*run, but one"):
+            folder_lock(folder).__enter__()
+        with folder_lock(folder, enabled=False):  # another process of the same run
+            pass
+    with folder_lock(folder):
+        pass
+
+
+def test_a_killed_run_is_no_hindrance(tmp_path):
+    script = """
+        import os, pathlib, signal, sys
+        from files import folder_lock
+        with folder_lock(pathlib.Path(sys.argv[1])):
+            os.kill(os.getpid(), signal.SIGKILL)
+    """
+    assert run(script, tmp_path).returncode == -signal.SIGKILL
+    with folder_lock(tmp_path):
+        pass

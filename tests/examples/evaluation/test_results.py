@@ -1,0 +1,162 @@
+"""A finished row comes back as it was, for its own settings alone; one results.json for all."""
+
+import json
+from dataclasses import dataclass, field, replace
+
+import pytest
+import torch
+from rich.console import Console
+
+from evaluation.results import (
+    Evaluation,
+    Result,
+    iou_table,
+    load_or_train,
+    read_results,
+    write_results,
+)
+from files import folder_lock
+from gta2city import Row, control_step
+from training.config import TrainingConfig
+from uda_seg.models import BiSeNet
+from uda_seg.transforms import FDA
+
+
+@pytest.fixture
+def config(tmp_path):
+    return TrainingConfig(output=tmp_path / "run", backbone="test_resnet")
+
+
+def result():
+    network = BiSeNet(19, "test_resnet", pretrained_backbone=False)
+    looks = Evaluation(1, 0.25, {"certainty": 0.5}), Evaluation(2, 0.5, {"certainty": 0.75})
+    return Result(network, torch.randint(9, (19, 19)), 1.25, looks)
+
+
+def test_a_row_comes_back_as_it_was_without_a_training(fabric, config):
+    given, trained = result(), []
+
+    def train(name, row):
+        trained.append((name, row))
+        return given
+
+    rows = {"the row": Row(control_step, FDA(0.1))}
+    assert load_or_train(fabric, config, rows, train) == {"the row": given}
+    assert trained == [*rows.items()]
+    found = load_or_train(fabric, config, rows, train)["the row"]
+    assert len(trained) == 1
+    states = found.network.state_dict(), given.network.state_dict()
+    torch.testing.assert_close(*states, rtol=0, atol=0)
+    assert torch.equal(found.confusion, given.confusion)
+    assert (found.seconds, found.evaluations, found.miou) == (*given[2:], given.miou)
+    hub = BiSeNet.from_pretrained(config.output / "the-row").state_dict()
+    torch.testing.assert_close(hub, given.network.state_dict(), rtol=0, atol=0)
+
+
+def test_a_row_of_other_settings_is_refused_by_their_names(fabric, config):
+    load_or_train(fabric, config, {"row": Row(control_step)}, lambda *_: result())
+    for changed, row, named in (
+        (replace(config, seed=2), Row(control_step), "seed at its default instead of 2"),
+        (config, Row(), r"row\.step\.function control_step instead of its default"),
+        (
+            config,
+            Row(control_step, FDA(0.1)),
+            r"row\.style\.function at its default instead of FDA",
+        ),
+    ):
+        with pytest.raises(FileExistsError, match=named):
+            load_or_train(fabric, changed, {"row": row}, None)
+
+
+@dataclass(frozen=True)
+class LaterConfig(TrainingConfig):
+    """One that has got a setting more."""
+
+    new: int = 3
+
+
+@dataclass(frozen=True)
+class LaterRow(Row):
+    more: tuple[str, ...] = ()
+
+
+def test_a_new_setting_at_its_default_invalidates_no_row_and_a_changed_one_is_named(fabric, config):
+    load_or_train(fabric, config, {"row": Row(control_step)}, lambda *_: result())
+    later = LaterConfig(output=config.output, backbone=config.backbone)
+    assert (
+        load_or_train(fabric, later, {"row": LaterRow(control_step)}, None)["row"].seconds == 1.25
+    )
+    with pytest.raises(FileExistsError, match="with new at its default instead of 4; take"):
+        load_or_train(fabric, replace(later, new=4), {"row": LaterRow(control_step)}, None)
+    with pytest.raises(FileExistsError, match=r"with row\.more at its default instead of \['a'\];"):
+        load_or_train(fabric, later, {"row": LaterRow(control_step, more=("a",))}, None)
+
+
+def test_rows_before_a_stop_are_kept_and_nothing_half_of_the_others(fabric, config):
+    def train(name, _):
+        if name == "second":
+            raise KeyboardInterrupt
+        return result()
+
+    rows = {"first": Row(), "second": Row()}
+    with pytest.raises(KeyboardInterrupt):
+        load_or_train(fabric, config, rows, train)
+    assert {path.name for path in config.output.iterdir()} == {"first", "run.lock"}
+
+
+def test_a_folder_of_something_else_is_refused(fabric, config):
+    (config.output / "row").mkdir(parents=True)
+    with pytest.raises(FileExistsError, match=r"hold a result\.json"):
+        load_or_train(fabric, config, {"row": Row()}, None)
+
+
+def test_another_run_in_the_same_output_is_refused(fabric, config):
+    with folder_lock(config.output), pytest.raises(BlockingIOError, match="no other run"):
+        load_or_train(fabric, config, {"row": Row()}, lambda *_: result())
+
+
+@dataclass(frozen=True)
+class Config:
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    beta: float = 0.3
+
+
+def test_figures_are_shares_by_row_and_seed(config, tmp_path):
+    confusion = torch.zeros(19, 19, dtype=torch.int64)
+    confusion[0, :2], confusion[1, 1] = torch.tensor([6, 2]), 4
+    one = result()._replace(confusion=confusion)
+    file = tmp_path / "new" / "results.json"
+    write_results(file, Config(config), {"row": {0: one, 3: one}, "other": {0: one}}, more=1)
+    content = json.loads(file.read_text())
+    assert list(content) == ["config", "environment", "more", "rows"]
+    assert content["config"]["beta"] == 0.3
+    assert content["config"]["training"]["backbone"] == "test_resnet"
+    assert content["environment"]
+    rows = read_results(file)
+    assert {name: [*seeds] for name, seeds in rows.items()} == {"row": [0, 3], "other": [0]}
+    figures = rows["row"][3]
+    assert figures["mIoU"] == pytest.approx((6 / 8 + 4 / 6) / 2)
+    assert figures["pixel_accuracy"] == pytest.approx(10 / 12)
+    assert figures["IoU"]["road"] == pytest.approx(6 / 8)
+    assert figures["IoU"]["bicycle"] is None
+    assert figures["training_seconds"] == 1.25
+    assert figures["evaluations"][1] == {"step": 2, "miou": 0.5, "criteria": {"certainty": 0.75}}
+
+
+def test_the_table_has_a_column_for_each_network_and_a_dash_where_nothing_is():
+    confusion = torch.zeros(19, 19, dtype=torch.int64)
+    confusion[0, :2], confusion[1, 1] = torch.tensor([6, 2]), 4
+    one = Result(None, confusion, 0.0)
+    console = Console(width=120)
+    with console.capture() as captured:
+        console.print(iou_table({"first": one, "second": one}))
+    lines = {
+        words[0]: words[1:]
+        for line in captured.get().splitlines()
+        if (words := line.translate(str.maketrans("│┃", "  ")).split())
+    }
+    assert lines["class"] == ["first", "second"]
+    assert lines["road"] == ["75.0", "75.0"]
+    assert lines["bicycle"] == ["-", "-"]
+    assert lines["mIoU"] == ["70.8", "70.8"]
+    assert lines["pixel"] == ["accuracy", "83.3", "83.3"]
