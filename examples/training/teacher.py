@@ -21,6 +21,7 @@ __all__ = [
     "SelfTraining",
     "build_teacher",
     "pseudo_label_loss",
+    "relative_weights",
     "strong_augmentation",
     "student_views",
     "update_teacher",
@@ -80,7 +81,7 @@ def student_views(
     if settings.class_mix:
         labelled = batch.images, batch.labels
         mixed = class_mix(*labelled, targets, pseudo_labels, target_weights=confidence)
-        of_class = _relative_weights(batch.labels, batch.class_weights)
+        of_class = relative_weights(batch.labels, batch.class_weights)
         pixel_weights = torch.where(mixed.pasted, of_class, mixed.weights)
         views = {"mixed": (normalize(strong(mixed.images)), mixed.labels, pixel_weights)}
     else:
@@ -92,7 +93,7 @@ def student_views(
     return views
 
 
-def _relative_weights(labels: Tensor, class_weights: Tensor) -> Tensor:
+def relative_weights(labels: Tensor, class_weights: Tensor) -> Tensor:
     """The class weight of each labelled pixel over their mean, ``(B, H, W)``."""
     labelled = labels != IGNORE_INDEX
     weights = class_weights[labels.where(labelled, 0)]

@@ -26,13 +26,6 @@ WITHOUT_A_DEVICE = {
 WITHOUT_A_DEVICE |= {  # they read files, in the processes of a loader
     f"datasets.{name}": "on the host" for name in import_module("uda_seg.datasets").__all__
 }
-TO_BE_MENDED = {
-    "metrics.MeanIoU.update": "branch metrics: the counts start on the CPU and are sent",
-    "pseudo_labels.ClassThresholds.compute": "branch metrics: the counts start on the CPU",
-    "transforms.FDA": "branch fda: the bases of an earlier call are kept",
-    "transforms.fourier_domain_adaptation": "branch fda: likewise",
-    "transforms.low_frequency_amplitude": "branch fda: likewise",
-}
 DTYPES = [torch.float32, torch.float16, torch.bfloat16]
 
 
@@ -44,15 +37,7 @@ def run(name, dtype):
         return call()
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.xfail(reason=reason) if reason else ())
-        for name in CALLS
-        if name not in WAITING
-        for reason in [TO_BE_MENDED.get(name)]
-    ],
-)
+@pytest.mark.parametrize("name", [name for name in CALLS if name not in WAITING])
 def test_all_stays_on_the_gpu_and_nothing_waits(name):
     for dtype in DTYPES:
         for each in run(name, dtype):
@@ -74,7 +59,6 @@ def test_every_public_name_has_a_call(family):
 
 def test_the_lists_speak_of_calls_that_there_are():
     assert CALLS.keys() >= WAITING
-    assert CALLS.keys() >= TO_BE_MENDED.keys()
     assert not CALLS.keys() & WITHOUT_A_DEVICE.keys()
 
 

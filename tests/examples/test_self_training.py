@@ -20,20 +20,22 @@ from oracles.loops import assert_equal_states, run_fit, taught_loop
 from self_training import (
     Config,
     Row,
-    SelfTraining,
-    build_teacher,
     main,
-    pseudo_label_loss,
-    relative_weights,
     self_training_step,
-    strong_augmentation,
     train_row,
-    update_teacher,
 )
 from training.batch_norm import frozen_running_stats
 from training.config import TrainingConfig
 from training.data import Batch
 from training.networks import Networks
+from training.teacher import (
+    SelfTraining,
+    build_teacher,
+    pseudo_label_loss,
+    relative_weights,
+    strong_augmentation,
+    update_teacher,
+)
 from uda_seg.discriminators import DepthwiseFC
 from uda_seg.models import BiSeNet, BiSeNetOutput
 from uda_seg.transforms import block_mask, class_mix
