@@ -36,7 +36,7 @@ def main() -> None:
             times = time_in_turns(runs, rounds=5)
             _spectrum._PRODUCTS_PER_LEVEL = CHOSEN
             b = int(min(shape[2:]) * beta)
-            chosen = "products" if _spectrum._matrix_products_pay(source, b) else "ffts"
+            chosen = "products" if _spectrum._products_serve(source, b) else "ffts"
             results[f"{'x'.join(map(str, shape))} {beta}"] = times | {"chosen": chosen}
     show(results)
     print(save("fda_crossover", results))

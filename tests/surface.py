@@ -16,7 +16,11 @@ import uda_seg
 FILE = Path(__file__).with_name("public_api.txt")
 PACKAGE = Path(uda_seg.__file__).parent
 FAMILIES = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
-HOOKS = {"apply_transform", "generate_parameters"}  # called by kornia, not by users
+HOOKS = {
+    "apply_transform",
+    "generate_parameters",
+    "transform_tensor",
+}  # called by kornia, not by users
 
 
 class PublicName(NamedTuple):

@@ -118,6 +118,16 @@ def test_fake_tensors_run_backward_and_leave_nothing_behind(name):
         assert torch.equal(made, expected)
 
 
+def fake_gpu():
+    """Whether this torch slices a fake tensor on a GPU without the driver; 2.9 does not."""
+    try:
+        with FakeTensorMode():
+            return torch.empty(2, device="cuda")[:1].is_cuda
+    except RuntimeError:
+        return False
+
+
+@pytest.mark.skipif(not fake_gpu(), reason="this torch asks for a driver")
 @pytest.mark.parametrize("name", ALL)
 def test_no_value_is_read_and_all_stays_on_a_gpu_that_is_not_there(name):
     make = ALL[name]()

@@ -140,14 +140,15 @@ def _grid(shape: Sequence[int], block_size: int, same_on_batch: bool) -> tuple[i
 
 
 def _mask(images: Tensor, masked: Tensor, block_size: int, fill: Fill) -> Tensor:
-    height, width = images.shape[-2:]
+    channels, height, width = images.shape[1:]
     pixels = repeat(
         masked.to(images.device), "b r c -> b 1 (r i) (c j)", i=block_size, j=block_size
     )
     values = torch.as_tensor(fill, dtype=images.dtype, device=images.device)
-    if values.shape not in ((), (1,), images.shape[1:2]):
+    # Not by "in": torch 2.9 does not compile that for a size that changes.
+    if values.ndim > 1 or (values.numel() != 1 and values.numel() != channels):
         raise ValueError(
-            f"expected fill to be one number or {images.shape[1]}, one a channel, got shape "
+            f"expected fill to be one number or {channels}, one a channel, got shape "
             f"{tuple(values.shape)}"
         )
     return torch.where(pixels[..., :height, :width], values.reshape(-1, 1, 1), images)

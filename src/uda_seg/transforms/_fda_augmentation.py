@@ -132,8 +132,8 @@ class FDA(IntensityAugmentationBase2D):
 
     def generate_parameters(self, batch_shape: tuple[int, ...]) -> dict[str, Tensor]:
         """Draw betas, and what picks one of many targets; called by kornia."""
-        draws = torch.randint(2**62, (1 if self.same_on_batch else batch_shape[0],))
         params = super().generate_parameters(batch_shape)
+        draws = torch.randint(2**62, (1 if self.same_on_batch else batch_shape[0],))
         return {**params, "draw": draws.expand(batch_shape[0])}
 
     def apply_transform(

@@ -45,7 +45,7 @@ def windows(
             f"expected beta to be a float or of shape ({batch_size},), got {tuple(beta.shape)}"
         )
     known = [*(values_at_hand(beta) or ()), *(() if most is None else (most,))]
-    highest = max((highest_frequency(each, images) for each in known), default=None)
+    highest = max([highest_frequency(each, images) for each in known]) if known else None
     beta = (beta.cpu() if beta.device.type == "mps" else beta).double()  # MPS lacks float64
     limits = ((beta * _PLACES).round() / _PLACES * side).floor()
     limits = torch.where((beta >= 0) & (beta <= 0.5), limits, torch.nan)
