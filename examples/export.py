@@ -18,7 +18,7 @@ from rich.table import Table
 from timm.models import reparameterize_model
 
 from command_line import name_extra, run_script
-from deployment.model import ExportModel, Pixels
+from deployment.model import ExportModel, Pixels, halve
 from evaluation.loading import load_checkpoint
 from files import atomic_path
 from uda_seg.datasets import TRAIN_CLASSES
@@ -65,7 +65,7 @@ def main(config: Config) -> None:
     refuse_fixed_size(network)
     joined = cast(BiSeNet, reparameterize_model(network))  # a copy without RepVGG's branches
     model = ExportModel(
-        joined.half() if config.half else joined, pixels=config.pixels, class_ids=config.class_ids
+        halve(joined) if config.half else joined, pixels=config.pixels, class_ids=config.class_ids
     )
     with atomic_path(config.output) as partial:
         onnx_file.write_onnx(model, partial)

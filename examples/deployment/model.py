@@ -1,14 +1,15 @@
 """A network and what surrounds it, as one function of images."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from kornia.enhance import Normalize
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from uda_seg.models import BiSeNet
 
-__all__ = ["ExportModel", "Pixels"]
+__all__ = ["ExportModel", "Pixels", "halve"]
 
 Pixels = Literal["unit", "uint8", "normalized"]
 
@@ -52,3 +53,21 @@ class ExportModel(nn.Module):
         if self.pixels == "uint8":
             return torch.randint(0, 256, size, dtype=torch.uint8)
         return torch.rand(size) if self.pixels == "unit" else torch.randn(size)
+
+
+@torch.no_grad()
+def halve(network: BiSeNet) -> BiSeNet:
+    """Turn a network into float16, in place.
+
+    Batch norm becomes a scale and a shift while it is still in float32. The exporter would compute
+    them out of rounded variances, with an error that all channels share and 50 layers add up.
+    """
+    for module in network.modules():
+        if isinstance(module, _BatchNorm) and module.affine and module.track_running_stats:
+            norm: Any = module
+            scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+            norm.bias -= norm.running_mean * scale
+            norm.weight.copy_(scale)
+            norm.reset_running_stats()  # to 0 and 1
+            norm.eps = 0.0
+    return network.half()

@@ -434,6 +434,12 @@ class TestSubclasses:
             Default.from_pretrained(tmp_path)
         assert_same_weights(Default.from_pretrained(tmp_path, num_classes=5), network)
 
+    def test_a_missing_config_is_not_taken_for_one(self, tmp_path):
+        Configured({"classes": 4}).save_pretrained(tmp_path)
+        (tmp_path / "config.json").unlink()
+        with pytest.raises(FileNotFoundError, match=r"config\.json"):
+            Configured.from_pretrained(tmp_path)
+
     def test_a_network_that_is_built_after_a_failure_fetches_its_weights(self, tmp_path, asked):
         with pytest.raises(FileNotFoundError):
             BiSeNet.from_pretrained(tmp_path, num_classes=5)

@@ -1,4 +1,4 @@
-"""A network without batch norm, so that a batch in parts is as good as the whole."""
+"""A network without batch norm, so that a batch spread over processes is as good as the whole."""
 
 import torch
 from torch import nn

@@ -1,79 +1,101 @@
 """What torchrun starts in the tests of several processes: FOLDER SOURCE_ROOT TARGET_ROOT.
 
-Every process saves what it has under ``FOLDER/RANK-NAME.pt``.
+Every process saves what it has under ``FOLDER/RANK.pt``.
 """
 
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
+from kornia.augmentation import AugmentationSequential
 from torch import nn
 
-import cast
 import gta2city
-import teaching
-from study import runner as training
-from training.batch_norm import average_running_statistics
-from gta2city import Config
-from training.distributed import mean_losses, open_fabric
-from oracles.class_mix import mixed_without_a_draw
+from gta2city import Config, adversarial_step, control_step, fit, make_batch, source_step
+from oracles.loops import loop_of
 from oracles.tiny import TinyNetwork
-from study.recipes import Recipe
-from training.data import open_streets
-from supervision import class_weights
-from teaching import SelfTraining
+from self_training import (
+    Row,
+    SelfTraining,
+    build_teacher,
+    self_training_step,
+    train_row,
+    update_teacher,
+)
+from study.recipes import entropy_step
+from training.batch_norm import average_running_statistics
+from training.checkpoint import Checkpoint
+from training.config import TrainingConfig
+from training.data import PairedBatches, labelled_counts, open_domains
+from training.distributed import open_fabric
+from training.logger import TrainingLogger
+from training.networks import Networks
+from uda_seg.discriminators import DepthwiseFC
+from uda_seg.transforms import FDA
 
-PLAIN = {"flip": False, "blur": False}
-RECIPES = {
-    "source only": Recipe(**PLAIN),
-    "control": Recipe(**PLAIN, target_statistics=True),
-    "entropy": Recipe(**PLAIN, entropy_weight=0.5),
-    "adversarial": Recipe(**PLAIN, discriminator="light", beta=0.05),
-    "self-training": Recipe(
-        **PLAIN,
-        rare_classes=True,
-        self_training=SelfTraining(strong=False, confidence=0.08, teacher_decay=0.6),
-    ),
+# With one class an image, all of it is pasted, and nothing is masked: so nothing draws.
+SETTINGS = SelfTraining(strong=False, confidence=0.08, teacher_decay=0.6, mask_ratio=0.0)
+STEPS = {
+    "source only": source_step,
+    "control": control_step,
+    "entropy": partial(entropy_step, weight=0.5),
+    "adversarial": adversarial_step,
+    "self-training": None,
 }
+STYLES = {"adversarial": FDA(0.05)}
 
 
-def masked_without_a_draw(images, fill, **_):
-    """The left half."""
-    left = torch.arange(images.shape[-1]) < images.shape[-1] // 2
-    return torch.where(left, fill, images)
+def tiny_row(*row):
+    """The losses and the state of everything after some steps of one kind, in double precision."""
+    torch.set_default_dtype(torch.float64)
+    try:
+        return _tiny_row(*row)
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
-def tiny_rows(folder, city, batch_size, accumulate):
-    """All networks after some steps of each recipe, in double precision."""
-    config = Config(
+def _tiny_row(folder, city, batch_size, name):
+    config = TrainingConfig(
         *city,
         output=folder,
         size=(32, 64),
         batch_size=batch_size,
-        accumulate=accumulate,
         steps=3,
-        warmup_steps=1,
+        warmup_steps=0,
         workers=0,
         precision="64-true",
     )
-    cast.BiSeNet = TinyNetwork
-    teaching.class_mix, teaching.block_mask = mixed_without_a_draw, masked_without_a_draw
-    torch.set_default_dtype(torch.float64)
-    streets = open_streets(*city, config.size)
     fabric = open_fabric(config.precision)
-    weights, rows = torch.ones(19), {}
-    for name, recipe in RECIPES.items():
-        network, *_ = training.train(fabric, config, name, recipe, streets, weights)
-        fabric.barrier()
-        kept = torch.load(folder / "checkpoints" / f"{name.replace(' ', '-')}.pt")["parts"]
-        rows[name] = {
-            "segmenter": network.state_dict(),
-            "discriminator": kept["discriminator"]["module"],
-            "teacher": kept.get("teacher", {}),
-        }
-    torch.set_default_dtype(torch.float32)
-    return rows
+    torch.manual_seed(0)
+    network, discriminator = TinyNetwork(19), DepthwiseFC(19)
+    optimizers = (
+        torch.optim.AdamW(network.parameters(), config.learning_rate),
+        torch.optim.Adam(discriminator.parameters(), config.discriminator_learning_rate),
+    )
+    networks = Networks(fabric, config, network, discriminator, optimizers)
+    teacher, taken = build_teacher(network, SETTINGS), STEPS[name]
+    if taken is None:
+        taken = partial(self_training_step, teacher=teacher, settings=SETTINGS)
+    domains = open_domains(fabric, config)
+    weights, as_it_is = torch.ones(19), AugmentationSequential(data_keys=["input", "mask"])
+
+    def step(_, pair):
+        batch = make_batch(pair, as_it_is, STYLES.get(name), weights)
+        return taken(fabric, networks, batch)
+
+    counts = labelled_counts(fabric, config, domains) if name == "self-training" else None
+    batches = PairedBatches(fabric, domains, config, counts)
+    parts = {**networks.parts, "teacher": teacher}
+    checkpoint = Checkpoint(fabric, config, name, Row(), parts)
+    losses = []
+    with TrainingLogger(fabric, folder, name, config.steps) as logger:
+        for _, found in fit(fabric, networks, batches, step, checkpoint, logger):
+            update_teacher(fabric, teacher, network)
+            losses.append(found)
+    states = {part: parts[part].state_dict() for part in ("segmenter", "discriminator", "teacher")}
+    return {**states, "losses": losses}
 
 
 def statistics(fabric):
@@ -88,68 +110,47 @@ def statistics(fabric):
     return {"gradient": network[0].weight.grad, "own": own, "mean": network[1].running_mean}
 
 
-def networks(*row):
-    """Student and teacher of this process after a whole row."""
-    assembled, assemble = [], cast.assemble
-
-    def remember(*arguments):
-        assembled.append(assemble(*arguments))
-        return assembled[-1]
-
-    training.assemble = remember
-    network, *_ = training.train(*row)
-    training.assemble = assemble
-    teacher = assembled[0].teacher
-    return network.state_dict(), teacher.state_dict() if teacher is not None else {}
-
-
-def interrupted(city, config, recipe):
+def broken_off(fabric, config, row, domains):
     """The networks of a row that breaks off after three steps and goes on in a second run."""
-    fabric, streets = open_fabric(), open_streets(*city, config.size)
-    row = fabric, config, "row", recipe, streets, class_weights(streets.labelled)
-    calls = []
-
-    def break_off(*arguments):
-        calls.append(arguments)
-        if len(calls) > 3:
-            raise KeyboardInterrupt
-        return mean_losses(*arguments)
-
-    training.mean_losses = break_off
-    try:
-        training.train(*row)
-    except KeyboardInterrupt:
-        training.mean_losses = mean_losses
-    return networks(*row)
+    for done, *_ in loop_of(row)(fabric, config, "row", row, domains):
+        if done == 3:
+            break
+    *_, (done, _, networks, teacher) = loop_of(row)(fabric, config, "row", row, domains)
+    assert done == config.steps
+    return networks.network.state_dict(), teacher.state_dict() if teacher else {}
 
 
 def main(folder, *city):
-    config = Config(
+    config = TrainingConfig(
         *city,
         output=folder / "run",
         size=(64, 128),
         backbone="test_resnet",
-        batch_size=1,
-        accumulate=2,
+        batch_size=2,
         steps=4,
         warmup_steps=1,
         workers=0,
         checkpoint_every=2,
     )
-    gta2city.main(config)
-    recipe = Recipe(discriminator="light", beta=config.beta)
-    taught = Recipe(photometric=True, rare_classes=True, self_training=SelfTraining())
-    fabric, streets = open_fabric(), open_streets(*city, config.size)
-    row = fabric, config, "taught", taught, streets, class_weights(streets.labelled)
-    broken = replace(config, output=folder / "broken")
+    gta2city.main(Config(config))
+    fabric = open_fabric()
+    domains = open_domains(fabric, config)
+    adapted, taught = (
+        gta2city.Row(adversarial_step, FDA(0.05)),
+        Row(True, SelfTraining(), rare_classes=True),
+    )
     found = {
-        "resumed": interrupted(city, broken, recipe)[0],
-        "taught": networks(*row),
-        "taught again": interrupted(city, replace(broken, output=folder / "twice"), taught),
-        "tiny": tiny_rows(folder / "tiny", city, 1, 2),
-        "statistics": statistics(open_fabric()),
+        "adapted again": broken_off(
+            fabric, replace(config, output=folder / "again"), adapted, domains
+        )[0],
+        "taught": train_row(fabric, config, domains, "taught", taught).network.state_dict(),
+        "taught again": broken_off(
+            fabric, replace(config, output=folder / "taught-again"), taught, domains
+        ),
+        "tiny": {name: tiny_row(folder / "tiny", city, 2, name) for name in STEPS},
+        "statistics": statistics(fabric),
     }
-    torch.save(found, folder / f"{open_fabric().global_rank}.pt")
+    torch.save(found, folder / f"{fabric.global_rank}.pt")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ from torch import Tensor
 
 __all__ = ["checked_settings", "confusion_matrix", "count_pairs", "merge_classes", "split_pairs"]
 
+_BLOCK = 2**19  # pixels at a time on a CPU, so that what is computed on the way stays in its cache
+
 
 def confusion_matrix(
     predictions: Tensor, target: Tensor, num_classes: int, *, ignore_index: int = 255
@@ -106,16 +108,20 @@ def count_pairs(predictions: Tensor, target: Tensor, num_classes: int, ignore_in
             f"{tuple(predictions.shape)} and {tuple(target.shape)}"
         )
     size = num_classes + 2
-    # The smallest type that holds all cells, since memory is the bottleneck.
-    narrow = torch.int16 if size**2 <= 2**15 else torch.int64
-    truth, guess = _widen(target, narrow), _widen(predictions, narrow)
-    rows, columns = (ids.clamp(-1, num_classes).to(narrow) for ids in (truth, guess))
-    cells = torch.add(columns, rows, alpha=size).add_(size + 1).flatten()
-    ignored = torch.zeros(1, dtype=torch.int64, device=target.device)
-    bounds = torch.iinfo(target.dtype)
-    if bounds.min <= ignore_index <= bounds.max:  # beyond, the number would wrap around
-        ignored += (truth == ignore_index).sum()
-    return torch.cat([_histogram(cells, size**2), ignored])
+    # The smallest type that holds all cells and the id to ignore, since memory is the bottleneck.
+    small = size**2 <= 2**15 and abs(ignore_index) < 2**15 - 1
+    narrow = torch.int16 if small else torch.int64
+    block = max(_BLOCK, size**2) if _has_values(target) else max(target.numel(), 1)
+    counts = torch.zeros(size**2 + 1, dtype=torch.int64, device=target.device)
+    table, ignored = counts[:-1], counts[-1]
+    blocks = (torch.split(ids.flatten(), block) for ids in (target, predictions))
+    for pair in zip(*blocks, strict=True):
+        truth, guess = (_narrowed(ids, narrow) for ids in pair)
+        rows, columns = truth.clamp(-1, num_classes), guess.clamp(-1, num_classes)
+        cells = torch.add(columns, rows, alpha=size).add_(size + 1)
+        table += _histogram(cells, size**2)
+        ignored += len(truth) - (truth ^ ignore_index).count_nonzero()  # quicker than ==
+    return counts
 
 
 def split_pairs(pairs: Tensor, num_classes: int, ignore_index: int) -> tuple[Tensor, Tensor]:
@@ -140,20 +146,26 @@ def _require_integers(name: str, ids: Tensor, advice: str = "") -> None:
         raise TypeError(f"expected {name} to be integer class ids, got {ids.dtype}{advice}")
 
 
-def _widen(ids: Tensor, narrow: torch.dtype) -> Tensor:
-    """In a signed type, since torch neither clamps nor compares uint16 to uint64.
+def _narrowed(ids: Tensor, narrow: torch.dtype) -> Tensor:
+    """In that type, where ids beyond it become its first or last number."""
+    if ids.dtype == narrow or ids.dtype.itemsize < narrow.itemsize:
+        return ids.to(narrow)
+    wide = ids.to(torch.int32 if ids.dtype.itemsize == 2 else torch.int64)
+    if ids.dtype == torch.uint64:
+        wide = wide.masked_fill(wide < 0, 2**63 - 1)  # 2^63 and more
+    bounds = torch.iinfo(narrow)
+    return wide.clamp(bounds.min, bounds.max).to(narrow)
 
-    Ids from 2^63 on become negative, which no class is.
-    """
-    return ids.to({1: narrow, 2: torch.int32}.get(ids.dtype.itemsize, torch.int64))
+
+def _has_values(ids: Tensor) -> bool:
+    """On a CPU, and neither fake nor traced."""
+    return ids.device.type == "cpu" and type(ids) is Tensor and not torch.compiler.is_compiling()
 
 
 def _histogram(cells: Tensor, bins: int) -> Tensor:
-    # Only on a CPU is bincount the faster one. Elsewhere it waits, to learn the largest cell, and
-    # fake and traced tensors have none.
-    if cells.device.type == "cpu" and type(cells) is Tensor and not torch.compiler.is_compiling():
+    if _has_values(cells):
         return cells.bincount(minlength=bins)
-    return _scattered_histogram(cells, bins)
+    return _scattered_histogram(cells, bins)  # bincount would wait, to learn the largest cell
 
 
 def _scattered_histogram(cells: Tensor, bins: int) -> Tensor:

@@ -38,7 +38,7 @@ class HubMixin(PyTorchModelHubMixin):
     @classmethod
     def _from_pretrained(cls, *, config: Any = None, **kwargs: Any) -> Self:
         arguments = set(list(inspect.signature(cls.__init__).parameters)[1:])
-        if "config" in arguments:
+        if config is not None and "config" in arguments:
             kwargs["config"] = config
         if config is None and arguments and not arguments & kwargs.keys():
             raise FileNotFoundError(f"expected a config.json in {kwargs['model_id']!r}, found none")

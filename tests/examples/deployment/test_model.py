@@ -1,9 +1,11 @@
 """The network as it is exported, against the network as it was trained."""
 
+import copy
+
 import pytest
 import torch
 
-from deployment.model import ExportModel
+from deployment.model import ExportModel, halve
 from uda_seg.models import BiSeNet
 
 
@@ -40,3 +42,24 @@ def test_more_classes_than_uint8_counts_are_refused():
     ExportModel(tiny(256), class_ids=True)
     with pytest.raises(ValueError, match="at most 256 classes for uint8 ids, got 257"):
         ExportModel(tiny(257), class_ids=True)
+
+
+@pytest.mark.parametrize("backbone", ["test_resnet", "test_efficientnet"])
+def test_batch_norm_in_float16_keeps_what_float32_knew_of_its_statistics(backbone):
+    torch.manual_seed(0)
+    network = BiSeNet(5, backbone, pretrained_backbone=False).eval()
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            torch.nn.init.normal_(module.bias, std=0.1)
+            # Powers of two, which float16 has, and which are beyond it as a variance.
+            module.weight.data *= 2.0**-14
+            module.running_var.fill_(2.0**-28)
+            module.eps = 0.0
+    images = torch.rand(2, 3, 64, 96)
+    expected = network(images).logits
+    found = halve(copy.deepcopy(network))
+    assert all(value.dtype == torch.float16 for value in found.parameters())
+    error = (found(images.half()).logits.float() - expected).abs().max() / expected.abs().max()
+    assert error < 5e-3
+    assert not network.half()(images.half()).logits.isfinite().all()
