@@ -22,6 +22,12 @@ settings.load_profile("uda-seg")
 torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True)
+def _seed(request):
+    """The same draws in any order; pytest-randomly's --randomly-seed=N tries others."""
+    torch.manual_seed(request.config.getoption("randomly_seed", 0))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _data_sets_for_doctests(doctest_namespace, tmp_path_factory):
     from toy_city import write_toy_city
