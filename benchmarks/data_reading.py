@@ -25,7 +25,7 @@ from torchvision.io import decode_image, read_file
 
 import prepare_data
 from measuring import save, time_in_turns
-from toy_city.data_sets import PALETTE, render_scene
+from toy_city import PALETTE, render_scene
 from uda_seg.datasets import GTA5, Sample, SegmentationFolder
 
 FRAMES = 4

@@ -4,13 +4,10 @@
 
 *Plain* is the step as it is published: FDA in numpy (the tests' oracle), all three heads at full
 size under cross entropy, the fully convolutional discriminator in three separate passes, torch's
-default memory layout. *Ours* is ``examples/adaptation.py`` with FDA by matrix products, the
-auxiliary losses in bands, the light discriminator and channels-last networks. With the
-discriminator of the plain formulation ours has the same losses, which is checked first; with the
-light one it is another discriminator, and its losses are another game's.
-
-The parts are timed alone, on inputs held ready. Learning rates are zero, so that all rounds do the
-same work.
+default memory layout. *Ours* is ``gta2city.adversarial_step`` with FDA by matrix products and the
+light discriminator. With the discriminator of *plain* it has the same losses, which is checked
+first. The parts are timed alone, on inputs held ready. Learning rates are zero, so that all rounds
+do the same work.
 """
 
 from collections.abc import Callable
@@ -26,9 +23,12 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from adaptation import adversarial_step, full_size_logits
+from gta2city import adversarial_step
 from measuring import DEVICE, peak_memory, save, time_in_turns
 from oracles import fda as oracle
+from training.config import TrainingConfig
+from training.data import Batch
+from training.networks import Networks, upsample
 from training_loss import CLASSES, some_labels
 from uda_seg.discriminators import DepthwiseFC, FullyConv
 from uda_seg.losses import upsampled_cross_entropy
@@ -76,36 +76,36 @@ class Formulation:
     ours: bool
 
     def __post_init__(self) -> None:
-        if self.ours:
-            for module in (self.network, self.discriminator):
-                module.to(memory_format=torch.channels_last)
         self.fabric = Fabric(accelerator=DEVICE, devices=1)
         self.normalize = Normalize(*map(torch.tensor, self.network.normalization))
         self.optimizers = (
             torch.optim.SGD(self.network.parameters(), 0.0, momentum=0.9, weight_decay=5e-4),
             torch.optim.Adam(self.discriminator.parameters(), 0.0, betas=(0.9, 0.99)),
         )
+        if self.ours:
+            both = self.network, self.discriminator
+            self.networks = Networks(self.fabric, TrainingConfig(), *both, self.optimizers)
 
     def step(self) -> dict[str, float]:
         """The whole step, from images in [0, 1] to both optimizers; its losses."""
-        images, target = self.normalize(self.adapted()), self.normalize(self.target)
         if self.ours:
-            cast = (self.fabric, self.network, self.discriminator)
-            losses = adversarial_step(*cast, images, target, self.segmentation_loss, weight=WEIGHT)
+            even = torch.ones(CLASSES, device=DEVICE)
+            batch = Batch(self.adapted(), self.labels, self.target, even)
+            losses = adversarial_step(self.fabric, self.networks, batch, weight=WEIGHT)
         else:
-            losses = self.plain_step(images, target)
+            losses = self.plain_step(self.normalize(self.adapted()), self.normalize(self.target))
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad()
-        return {name: loss.item() for name, loss in losses.items()}
+        return {name: loss.item() for name, loss in losses.items() if "/" not in name}
 
     def plain_step(self, images: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Tsai et al., CVPR 2018, written out."""
         output, segmentation = self.supervise(images)
         target_maps = self.target_maps(target)
-        fooling = self.fool(target_maps)
-        telling = self.tell_apart(output.logits.detach().softmax(1), target_maps.detach())
-        return {"segmentation": segmentation, "adversarial": fooling, "discriminator": telling}
+        losses = {"segmentation": segmentation, "adversarial": self.adversarial_loss(target_maps)}
+        maps = output.logits.detach().softmax(1), target_maps.detach()
+        return {**losses, "discriminator": self.discriminator_loss(*maps)}
 
     def parts(self) -> dict[str, Callable[[], object]]:
         """What the step consists of; gradients add up, and the optimizers find some."""
@@ -116,8 +116,8 @@ class Formulation:
             "FDA": self.adapted,
             "segmenter on the source": partial(self.supervise, images),
             "segmenter on the target": lambda: self.target_maps(target).backward(maps),
-            "discriminator, frozen": lambda: self.fool(maps.detach().requires_grad_()),
-            "discriminator, learning": partial(self.tell_apart, maps, maps),
+            "discriminator, frozen": lambda: self.adversarial_loss(maps.detach().requires_grad_()),
+            "discriminator, learning": partial(self.discriminator_loss, maps, maps),
             "optimizers": lambda: [each.step() for each in self.optimizers],
         }
 
@@ -145,9 +145,9 @@ class Formulation:
         """What the discriminator sees of the target."""
         if not self.ours:
             return self.network(target).logits.softmax(1)
-        return full_size_logits(self.network(target, size="native"), target).softmax(1)
+        return upsample(self.network(target, size="native").logits, target).softmax(1)
 
-    def fool(self, maps: Tensor) -> Tensor:
+    def adversarial_loss(self, maps: Tensor) -> Tensor:
         """The pass whose gradient is the segmenter's."""
         self.discriminator.requires_grad_(False)
         loss = domain_loss(self.discriminator(maps), 0.0)
@@ -155,7 +155,7 @@ class Formulation:
         self.discriminator.requires_grad_(True)
         return loss.detach()
 
-    def tell_apart(self, source_maps: Tensor, target_maps: Tensor) -> Tensor:
+    def discriminator_loss(self, source_maps: Tensor, target_maps: Tensor) -> Tensor:
         """Both passes whose gradient is the discriminator's."""
         losses = []
         for label, maps in enumerate((source_maps, target_maps)):
@@ -173,8 +173,8 @@ def formulations(
     network = BiSeNet(CLASSES, backbone, pretrained_backbone=False).to(DEVICE)
     full, light = FullyConv(CLASSES).to(DEVICE), DepthwiseFC(CLASSES).to(DEVICE)
     return tuple(
-        Formulation(deepcopy(network), deepcopy(judge), source, labels, target, ours)
-        for judge, ours in ((full, False), (light, True), (full, True))
+        Formulation(deepcopy(network), deepcopy(discriminator), source, labels, target, ours)
+        for discriminator, ours in ((full, False), (light, True), (full, True))
     )
 
 

@@ -16,15 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import tyro
 from matplotlib.figure import Figure
 from rich.progress import track
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from command_line import run_script
 from files import atomic_path
-from toy_city.data_sets import write_toy_city
+from toy_city import write_toy_city
+from training.data import evenly_spaced
 from uda_seg.datasets import GTA5, Cityscapes
 from uda_seg.transforms import fourier_domain_adaptation, low_frequency_amplitude
 
@@ -46,17 +47,17 @@ class Config:
 
 
 def main(config: Config) -> None:
-    """Write the bank, read it back, and show what it does to a source image."""
+    """Write the bank, and show what it does to a source image."""
     source_root, target_root = config.source_root, config.target_root
     if target_root is None and source_root is not None:
         raise ValueError("expected --target-root, whose styles are taken, got --source-root alone")
     if target_root is None:
         source_root, target_root = write_toy_city(Path("data/toy-city"))
     target = Cityscapes(target_root, "train", labels=False, size=config.size)
+    bank = amplitudes(target, config)
     file = config.output / "styles.safetensors"
     with atomic_path(file) as partial:
-        save_file({"amplitude": amplitudes(target, config)}, partial, {"beta": str(config.beta)})
-    bank = load_file(file)["amplitude"]
+        save_file({"amplitude": bank}, partial, {"beta": str(config.beta)})
     pixels = target[0].image.nbytes * len(target)
     print(f"{len(bank)} styles of beta {config.beta} in {file}: {bank.nbytes / 1e6:.1f} MB")
     print(
@@ -64,7 +65,8 @@ def main(config: Config) -> None:
     )
     if source_root is not None:
         source = GTA5(source_root, size=config.size)[0].image[None] / 255
-        save_styles(config.output / "styles.png", source, bank[:: -(-len(bank) // 4)], config.beta)
+        styles = bank[list(evenly_spaced(len(bank), 4))]
+        save_styles(config.output / "styles.png", source, styles, config.beta)
         print(f"see {config.output / 'styles.png'}")
 
 
@@ -89,4 +91,4 @@ def save_styles(path: Path, source: Tensor, styles: Tensor, beta: float) -> None
 
 
 if __name__ == "__main__":
-    tyro.cli(main, config=[tyro.conf.OmitArgPrefixes])
+    run_script(main)

@@ -2,9 +2,10 @@ r"""Look through a data set before training on it.
 
     python examples/check_data.py data/GTA5 --report runs/gta5.json
 
-reads every image and label as training would, in parallel, and tells what is missing, broken, of a
+reads every image and label as training would, in parallel. It tells what is missing, broken, of a
 wrong kind or of two sizes, which ids are unknown, and how often each class occurs. It exits with 1
-if something has to be repaired or skipped; the readers skip what the report lists:
+if something has to be repaired or skipped, and with 2 if it could not look. The readers skip what
+the report lists:
 
     GTA5("data/GTA5", skip=Path("runs/gta5.json"))
 
@@ -14,7 +15,6 @@ Own data in ROOT/images and ROOT/labels, with the train id of each id in the lab
 """
 
 import json
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -27,12 +27,13 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from files import atomic_path
+from command_line import run_script
 from data_tools.catalogue import Name, name_of, split_readers
-from data_tools.inspection import NOTHING_LABELLED, Diagnosis, examine
-from uda_seg.datasets import CITYSCAPES_CLASSES, IGNORE_INDEX
+from data_tools.inspection import NOTHING_LABELLED, Inspection, inspect_split
+from files import atomic_path
+from uda_seg.datasets import IGNORE_INDEX, TRAIN_CLASSES
 
-__all__ = ["Config", "check", "main"]
+__all__ = ["Config", "inspect_splits", "main"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Config:
     root: tyro.conf.Positional[Path]
     """Folder of the data set, as its reader takes it."""
     data_set: Name | None = None
-    """Which one it is; found out by its layout if not given, a ``folder`` if there are ids."""
+    """Which one it is; by default a ``folder`` if there are ids, else what the layout tells."""
     ids: dict[int, int] | None = None
     """For a folder of one's own, pairs of an id in the labels and its train id; Cityscapes' train
     ids if not given."""
@@ -52,46 +53,49 @@ class Config:
 
 
 def main(config: Config) -> int:
-    """Check, report and print; the exit status."""
+    """Inspect, report and print; return the exit status."""
     name = name_of(config.root, config.data_set, config.ids)
-    diagnoses = check(config.root, name, ids=config.ids, workers=config.workers)
-    report = summary(config.root, name, diagnoses)
+    inspections = inspect_splits(config.root, name, ids=config.ids, workers=config.workers)
+    report = inspection_report(config.root, name, inspections)
     with atomic_path(config.report) as file:
         file.write_text(json.dumps(report, indent=1, ensure_ascii=False), encoding="utf-8")
-    console = Console()
-    console.print(f"{config.root}, read as {name}")
-    console.print(splits_table(diagnoses))
+    console = Console(markup=False)  # paths may hold brackets
+    console.print(f"{config.root}, read as {name}", soft_wrap=True)
+    console.print(splits_table(inspections))
     console.print(classes_table(report["classes"]))
     if report["problems"]:
         console.print(problems_table(report["problems"]))
-    console.print(f"{len(report['skip'])} images to skip; the whole report is {config.report}")
+    end = f"{len(report['skip'])} images to skip; the whole report is {config.report}"
+    console.print(end, soft_wrap=True)
     return int(any(problem["kind"] != NOTHING_LABELLED for problem in report["problems"]))
 
 
-def check(
+def inspect_splits(
     root: Path, name: Name, *, ids: Mapping[int, int] | None = None, workers: int = 2
-) -> dict[str, Diagnosis]:
-    """Examine every split that is on disk, without labels where it has none at all."""
+) -> dict[str, Inspection]:
+    """Inspect every split that is on disk, without labels where it has none at all."""
     options = {"ids": ids} if ids else {}
-    diagnoses = {}
+    inspections = {}
     for split, read in split_readers(name, root, **options).items():
         with suppress(FileNotFoundError):  # few disks hold every split
             try:
                 data = read(missing="skip")
             except FileNotFoundError:
                 data = read(labels=False)
-            diagnoses[split] = examine(data, root, workers=workers)
-    if not diagnoses:
+            inspections[split] = inspect_split(data, root, workers=workers)
+    if not inspections:
         found = "found no image there" if root.is_dir() else "which is no folder"
         where = root / "images" if name == "folder" else root
         raise FileNotFoundError(f"expected the layout of {name} with images in {where}, {found}")
-    return diagnoses
+    return inspections
 
 
-def summary(root: Path, name: Name, diagnoses: Mapping[str, Diagnosis]) -> dict[str, Any]:
-    """The report for machines."""
-    pixels = sum((each.pixels for each in diagnoses.values()), Counter())
-    images = sum((each.images for each in diagnoses.values()), Counter())
+def inspection_report(
+    root: Path, name: Name, inspections: Mapping[str, Inspection]
+) -> dict[str, Any]:
+    """Gather the findings of all splits, as plain values."""
+    pixels = sum((each.pixels for each in inspections.values()), Counter())
+    images = sum((each.images for each in inspections.values()), Counter())
     labelled = sum(count for train_id, count in pixels.items() if train_id != IGNORE_INDEX)
     return {
         "root": str(root.resolve()),
@@ -104,7 +108,7 @@ def summary(root: Path, name: Name, diagnoses: Mapping[str, Diagnosis]) -> dict[
                 "known_bad": each.known_bad,
                 "sizes": each.sizes,
             }
-            for split, each in diagnoses.items()
+            for split, each in inspections.items()
         },
         "classes": [
             {
@@ -117,23 +121,22 @@ def summary(root: Path, name: Name, diagnoses: Mapping[str, Diagnosis]) -> dict[
         ],
         "problems": [
             {"split": split, **problem._asdict()}
-            for split, each in diagnoses.items()
+            for split, each in inspections.items()
             for problem in each.problems
         ],
-        "skip": [entry for each in diagnoses.values() for entry in each.skip],
+        "skip": [entry for each in inspections.values() for entry in each.skip],
     }
 
 
 def class_name(name: Name, train_id: int) -> str:
-    """What a train id stands for, if it is known."""
-    names = {row.train_id: row.name for row in CITYSCAPES_CLASSES}
-    return names[train_id] if name != "folder" and train_id in names else str(train_id)
+    """Name a train id, if its name is known."""
+    return str(train_id) if name == "folder" else TRAIN_CLASSES[train_id].name
 
 
-def splits_table(diagnoses: Mapping[str, Diagnosis]) -> Table:
+def splits_table(inspections: Mapping[str, Inspection]) -> Table:
     """One line a split."""
     table = Table("split", "samples", "labels", "known bad", "sizes")
-    for split, each in diagnoses.items():
+    for split, each in inspections.items():
         sizes = ", ".join(f"{size}: {count}" for size, count in each.sizes.most_common(3))
         more = ", ..." if len(each.sizes) > 3 else ""
         labels = "yes" if each.labelled else "none"
@@ -161,4 +164,4 @@ def problems_table(problems: Sequence[Mapping[str, Any]]) -> Table:
 
 
 if __name__ == "__main__":
-    sys.exit(tyro.cli(main, config=[tyro.conf.OmitArgPrefixes]))
+    run_script(main)

@@ -1,19 +1,19 @@
 """How every script starts: arguments in, and a mistake answered in a few words."""
 
 import sys
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import tyro
 from rich.console import Console
 
-__all__ = ["run_script"]
+__all__ = ["name_extra", "run_script"]
 
 _REFUSALS = (OSError, ValueError, ArithmeticError, ModuleNotFoundError)
 
 
-def run_script(main: Callable[[Any], int | None]) -> None:
-    """Parse the arguments of ``main``, a dataclass, run it, and exit with its status.
+def run_script(main: Callable[..., int | None]) -> None:
+    """Parse the arguments of ``main``, run it, and exit with its status.
 
     What a script refuses is printed without a traceback, and the status is 2, as argparse has it.
     ``python -X dev`` shows the traceback.
@@ -26,3 +26,13 @@ def run_script(main: Callable[[Any], int | None]) -> None:
         lines = [f"error: {error}", *getattr(error, "__notes__", [])]
         Console(stderr=True).print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
         sys.exit(2)
+
+
+@contextmanager
+def name_extra(extra: str) -> Iterator[None]:
+    """Say which extra brings a package that is imported here and is not installed."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        error.add_note(f'pip install "uda-seg[{extra}]" brings it')
+        raise

@@ -26,18 +26,20 @@ from rich.progress import track
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
-from files import atomic_path
-from evaluation.pictures import colorize, save_inspection
+from command_line import run_script
 from data_tools.catalogue import Name, name_of, split_readers
-from evaluation.scoring import CLASS_NAMES, EVALUATED, predict_each
+from evaluation.loading import load_checkpoint
+from evaluation.pictures import colorize, save_error_maps
 from evaluation.protocol import merging
 from evaluation.report import load_matrices, write_report
-from evaluation.loading import load_street_network
-from uda_seg.datasets import SegmentationFolder
+from evaluation.scoring import predict_each
+from files import atomic_path
+from training.data import evenly_spaced
+from uda_seg.datasets import TRAIN_CLASSES, SegmentationFolder
 from uda_seg.metrics import confusion_matrix
 from uda_seg.models import BiSeNet
 
-_RAW_IDS = np.array([row.raw_id for row in EVALUATED], dtype=np.uint8)
+_RAW_IDS = np.array([row.raw_id for row in TRAIN_CLASSES], dtype=np.uint8)
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Config:
     root: tyro.conf.Positional[Path]
     """Folder of the data set."""
     data_set: Name | None = None
-    """Which one it is; found out by its layout if not given, a ``folder`` if there are ids."""
+    """Which one it is; by default a ``folder`` if there are ids, else what the layout tells."""
     ids: dict[int, int] | None = None
     """For a folder of one's own, pairs of an id in the labels and its Cityscapes train id."""
     split: str = "val"
@@ -88,9 +90,10 @@ def main(config: Config) -> None:
     fabric = Fabric(devices=config.processes)
     fabric.launch()
     name, data = open_data(config)
-    network = load_street_network(config.network, config.backbone).to(fabric.device)
+    network = load_checkpoint(config.network, config.backbone, num_classes=len(TRAIN_CLASSES))
+    network.to(fabric.device)
     with shared_folder(fabric, config.output) as folder:
-        matrices = score(fabric, config, network, data, merging(name), folder)
+        matrices = confusion_matrices(fabric, config, network, data, merging(name), folder)
         if not fabric.is_global_zero:
             return
         if config.submission and not any(matrix.any() for matrix in matrices.values()):
@@ -98,15 +101,16 @@ def main(config: Config) -> None:
         else:
             text = write_report(folder, {**asdict(config), "data_set": name}, matrices, baseline)
             if config.pictures:
-                step = -(-len(data) // config.pictures)
-                samples = [data[index] for index in range(0, len(data), step)]
+                samples = [data[index] for index in evenly_spaced(len(data), config.pictures)]
                 picture = folder / "pictures.png"
-                save_inspection(picture, samples, network, merging(name), size=config.size)
-    Console().print(Markdown(text), f"see {config.output}")
+                save_error_maps(picture, samples, network, merging(name), size=config.size)
+    console = Console()
+    console.print(Markdown(text))
+    console.print(f"see {config.output}", markup=False, soft_wrap=True)
 
 
 def open_data(config: Config) -> tuple[Name, SegmentationFolder]:
-    """The data set and its name, without labels where a submission needs none and has none."""
+    """Open the data set, without labels where a submission needs none and has none."""
     name = name_of(config.root, config.data_set, config.ids)
     readers = split_readers(name, config.root, **({"ids": config.ids} if config.ids else {}))
     if config.split not in readers:
@@ -124,7 +128,7 @@ def open_data(config: Config) -> tuple[Name, SegmentationFolder]:
 
 @contextmanager
 def shared_folder(fabric: Fabric, path: Path) -> Iterator[Path]:
-    """A folder that all processes write to, which becomes ``path`` when all have succeeded."""
+    """Yield a folder that all processes write to; it becomes ``path`` when all have succeeded."""
     with atomic_path(path) if fabric.is_global_zero else nullcontext(path) as partial:
         folder: Path = fabric.broadcast(partial)
         folder.mkdir(exist_ok=True)
@@ -132,7 +136,7 @@ def shared_folder(fabric: Fabric, path: Path) -> Iterator[Path]:
         fabric.barrier()
 
 
-def score(
+def confusion_matrices(
     fabric: Fabric,
     config: Config,
     network: BiSeNet,
@@ -140,10 +144,10 @@ def score(
     merged: Tensor,
     folder: Path,
 ) -> dict[str, Tensor]:
-    """The confusion matrix ``(19, 19)`` of each image, by its name.
+    """Score each image once; its confusion matrix ``(19, 19)`` by its name.
 
-    Process r takes the images r, r + P, r + 2 P, ... A DistributedSampler would repeat some to
-    give all the P processes equally many, and count them twice.
+    Of P processes, process r takes the images r, r + P, r + 2 P, ... A DistributedSampler would
+    count some twice, to give all processes equally many.
     """
     names = [path.relative_to(config.root).with_suffix("") for path in data.images]
     mine = range(fabric.global_rank, len(data), fabric.world_size)
@@ -153,24 +157,24 @@ def score(
     )
     batches = track(loader, "scoring", disable=not fabric.is_global_zero)
     predictions = (pair for batch in batches for pair in predict_each(network, batch, config.size))
-    share = {}
+    matrices = {}
     for index, (sample, ids) in zip(mine, predictions, strict=True):
         counted, label = merged.to(ids.device)[ids], sample.label.to(ids.device)
-        matrix = confusion_matrix(counted, label, len(CLASS_NAMES))
-        share[names[index].as_posix()] = matrix.cpu()
+        matrix = confusion_matrix(counted, label, len(TRAIN_CLASSES))
+        matrices[names[index].as_posix()] = matrix.cpu()
         if config.submission:  # the server looks for CITY_SEQUENCE_FRAME*.png in all sub-folders
             save_png(folder / "submission" / names[index], _RAW_IDS[ids.cpu().numpy()])
         if config.colors:
             save_png(folder / "colors" / names[index], colorize(ids))
-    shares = [fabric.broadcast(share, src=rank) for rank in range(fabric.world_size)]
-    return dict(sorted((name, matrix) for part in shares for name, matrix in part.items()))
+    parts = [fabric.broadcast(matrices, src=rank) for rank in range(fabric.world_size)]
+    return dict(sorted((name, matrix) for part in parts for name, matrix in part.items()))
 
 
 def save_png(path: Path, pixels: NDArray[np.uint8]) -> None:
-    """Write pixels under the path with the suffix .png."""
+    """Write pixels under the path and the suffix .png."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path.with_name(f"{path.name}.png"))
 
 
 if __name__ == "__main__":
-    tyro.cli(main, config=[tyro.conf.OmitArgPrefixes])
+    run_script(main)

@@ -2,25 +2,26 @@ r"""Write a trained network as an ONNX file, and check the file against torch.
 
     python examples/export.py runs/gta2city/adapted --output runs/city.onnx
 
-The file takes any number, height and width of images. Batch norm is folded into the convolutions,
-the backbone's normalisation is part of the graph, and nothing stands under the file's name unless
-ONNX Runtime agreed with torch at every size of ``deployment.CHECKED``.
+The file takes any number, height and width of images. The backbone's normalisation is part of the
+graph, and torch's exporter folds batch norm into the convolutions. The file gets its name only
+after ONNX Runtime agreed with torch at several sizes.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import tyro
 from rich.console import Console
 from rich.table import Table
+from timm.models import reparameterize_model
 
+from command_line import name_extra, run_script
+from deployment.model import ExportModel, Pixels, halve
+from evaluation.loading import load_checkpoint
 from files import atomic_path
-from deployment.onnx_file import TRACED, Deployed, Pixels, check_onnx, write_onnx
-from evaluation.scoring import CLASS_NAMES
-from deployment.folding import fold_batch_norm
-from evaluation.loading import load_network
+from uda_seg.datasets import TRAIN_CLASSES
 from uda_seg.models import BiSeNet
 
 
@@ -41,6 +42,7 @@ class Config:
     half: bool = False
     """Weights and arithmetic in float16: half the file, and faster where the hardware has it."""
     overwrite: bool = False
+    """Replace a file that is there."""
 
     def __post_init__(self) -> None:
         """Refuse now what would otherwise fail after the work."""
@@ -52,20 +54,22 @@ class Config:
 
 def main(config: Config) -> None:
     """Write the file, check it, and say what was checked."""
+    with name_extra("export"):
+        from deployment import onnx_file
     torch.manual_seed(0)  # the same images in every check
     if config.network is None:
         backbone = config.backbone or "resnet18"
-        network = BiSeNet(len(CLASS_NAMES), backbone, pretrained_backbone=False)
+        network = BiSeNet(len(TRAIN_CLASSES), backbone, pretrained_backbone=False)
     else:
-        network = load_network(config.network, config.backbone)
+        network = load_checkpoint(config.network, config.backbone)
     refuse_fixed_size(network)
-    folded = fold_batch_norm(network, torch.zeros(2, network.in_channels, *TRACED[1:]))
-    deployed = Deployed(
-        folded.half() if config.half else folded, pixels=config.pixels, class_ids=config.class_ids
+    joined = cast(BiSeNet, reparameterize_model(network))  # a copy without RepVGG's branches
+    model = ExportModel(
+        halve(joined) if config.half else joined, pixels=config.pixels, class_ids=config.class_ids
     )
     with atomic_path(config.output) as partial:
-        write_onnx(deployed, partial)
-        agreements = list(check_onnx(partial, deployed, network))
+        onnx_file.write_onnx(model, partial)
+        agreements = list(onnx_file.check_onnx(partial, model, network))
     table = Table("images", "deviation", "same class", title="ONNX Runtime against torch")
     for shape, deviation, same_class in agreements:
         table.add_row("x".join(map(str, shape)), f"{deviation:.1e}", f"{100 * same_class:.2f} %")
@@ -87,4 +91,4 @@ def refuse_fixed_size(network: BiSeNet) -> None:
 
 
 if __name__ == "__main__":
-    tyro.cli(main, config=[tyro.conf.OmitArgPrefixes])
+    run_script(main)

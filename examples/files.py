@@ -57,7 +57,7 @@ def differences(found: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested settings under dotted names."""
-    flat = {}
+    flat: dict[str, Any] = {}
     for name, value in settings.items():
         nested = isinstance(value, Mapping)
         flat |= _flat(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}

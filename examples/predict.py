@@ -3,9 +3,9 @@ r"""Predict a picture, a folder of pictures or a video, and write overlays with 
     python examples/predict.py runs/gta2city/adapted street.mp4 --size 96 192
 
 Pictures keep their names and sub-folders; a video becomes NAME.mp4 with its own timing, without
-sound. Give the size that the network was trained at: it sees each image at that size and its
-prediction comes back at the image's own. The images a second that it shows count
-all that is done to one, reading and writing included.
+sound. Give the size that the network was trained at: it sees each image at that size, and its
+prediction comes back at the image's own. The images a second that it shows include reading and
+writing.
 """
 
 import time
@@ -15,7 +15,6 @@ from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
-import av
 import numpy as np
 import torch
 import tyro
@@ -23,11 +22,12 @@ from PIL import Image, ImageOps
 from rich.console import Console
 from rich.progress import Progress, TextColumn
 
-from files import atomic_path
-from evaluation.pictures import Picture
+from command_line import name_extra, run_script
+from evaluation.loading import load_checkpoint
+from evaluation.pictures import Picture, overlay
 from evaluation.scoring import predict
-from evaluation.overlay import overlay
-from evaluation.loading import load_street_network
+from files import atomic_path
+from uda_seg.datasets import TRAIN_CLASSES
 from uda_seg.models import BiSeNet
 
 T = TypeVar("T")
@@ -63,9 +63,9 @@ class Config:
 
 
 def main(config: Config) -> None:
-    """Write all overlays; a picture that cannot be read is named and left out."""
+    """Write all overlays; name and leave out a picture that cannot be read."""
     targets = find_targets(config)
-    network = load_street_network(config.network, config.backbone)
+    network = load_checkpoint(config.network, config.backbone, num_classes=len(TRAIN_CLASSES))
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network.to(device).to(memory_format=torch.channels_last)
     if is_video(config.images):
@@ -81,7 +81,7 @@ def is_video(path: Path) -> bool:
 
 
 def find_targets(config: Config) -> dict[Path, Path]:
-    """Each file to read and where its overlay goes; nothing that is there may be lost."""
+    """Map each file to its overlay; refuse whatever would overwrite something."""
     images, output = config.images, config.output
     if not images.exists():
         raise FileNotFoundError(f"expected a picture, a folder or a video, got {images}")
@@ -131,47 +131,23 @@ def predict_pictures(config: Config, network: BiSeNet, targets: Mapping[Path, Pa
 
 def predict_video(config: Config, network: BiSeNet, target: Path) -> None:
     """Write a video of the frames' overlays, each at its own time."""
-    frames = read_frames(config.images)
+    with name_extra("examples"):
+        from evaluation import video
+    frames = video.read_frames(config.images)
     first = next(frames, None)
     if first is None:
         raise ValueError(f"expected a video with a frame, got none in {config.images}")
     source, _ = first
-    sink = None
-    with atomic_path(target) as partial, av.open(partial, "w") as writer:
-        for _, frame in counted(chain([first], frames), "frames", source.frames or None):
-            image = Image.fromarray(frame.to_ndarray(format="rgb24"))
-            painted = paint(config, network, image.rotate(frame.rotation, expand=True))
-            height, width = painted.shape[:2]
-            if sink is None:
-                sink = writer.add_stream(
-                    "libx264", rate=source.average_rate, time_base=frame.time_base
-                )
-                sink.height, sink.width = height + height % 2, width + width % 2
-                sink.pix_fmt = "yuv420p"  # what every player shows; its sizes are even
-            even = np.pad(painted, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-            result = av.VideoFrame.from_ndarray(even, format="rgb24")
-            result.pts, result.time_base = frame.pts, frame.time_base
-            writer.mux(sink.encode(result))
-        if sink is not None:
-            writer.mux(sink.encode())
-
-
-def read_frames(path: Path) -> Iterator[tuple[av.VideoStream, av.VideoFrame]]:
-    """The frames of a file's first video stream."""
-    try:
-        with av.open(path) as reader:
-            for stream in reader.streams.video[:1]:
-                for frame in reader.decode(stream):
-                    yield stream, frame
-    except av.FFmpegError as error:
-        raise ValueError(
-            f"expected a whole video that FFmpeg reads, or a picture ({', '.join(PICTURES)}), "
-            f"got {path}: {error}"
-        ) from error
+    with atomic_path(target) as partial:
+        painted = (
+            (frame, paint(config, network, video.upright(frame)))
+            for _, frame in counted(chain([first], frames), "frames", source.frames or None)
+        )
+        video.write_frames(partial, painted, source.average_rate)
 
 
 def paint(config: Config, network: BiSeNet, image: Image.Image) -> Picture:
-    """The overlay of an RGB image, with the legend below."""
+    """Predict an RGB image and paint its overlay, with the legend below."""
     pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)
     size = config.size or (max(32, image.height), max(32, image.width))
     label_size = (image.height, image.width)
@@ -191,4 +167,4 @@ def counted(items: Iterable[T], what: str, total: int | None) -> Iterator[T]:
 
 
 if __name__ == "__main__":
-    tyro.cli(main, config=[tyro.conf.OmitArgPrefixes])
+    run_script(main)

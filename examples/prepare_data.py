@@ -20,9 +20,9 @@ from PIL import Image
 from rich.progress import track
 from torch.utils.data import DataLoader, Dataset
 
-from files import atomic_path
+from command_line import run_script
 from data_tools.catalogue import Name, name_of, split_readers
-from files import require_same_settings
+from files import atomic_path, require_same_settings
 from uda_seg.datasets import SegmentationFolder
 
 __all__ = ["Config", "main"]
@@ -42,7 +42,7 @@ class Config:
     size: tuple[int, int] = (512, 1024)
     """Height and width of the copy."""
     data_set: Name | None = None
-    """Which one it is; found out by its layout if not given, a ``folder`` if there are ids."""
+    """Which one it is; by default a ``folder`` if there are ids, else what the layout tells."""
     splits: tuple[str, ...] = ()
     """Those to copy, such as ``train``; all of them if none is given."""
     labels: bool = True
@@ -77,13 +77,13 @@ def main(config: Config) -> None:
     if partial.exists():
         require_same_settings(partial / MANIFEST, settings)
     else:
-        write_manifest(partial, settings)
+        write_manifest(partial, {"settings": settings})
     skipped = [f"{path}: {why}" for each in data.values() for path, why in each.skipped.items()]
     for split, each in data.items():
         skipped += copy(each, partial, config, split)
     for left_by_a_kill in list(partial.rglob(".*/")):
         shutil.rmtree(left_by_a_kill)
-    write_manifest(partial, {**settings, "skipped": skipped})
+    write_manifest(partial, {"settings": settings, "skipped": skipped})
     partial.rename(config.output)
     print(*skipped, f"{config.output} is complete, {len(skipped)} samples were skipped", sep="\n")
 
@@ -151,10 +151,10 @@ class _Copies(Dataset[str]):
 
 
 def write_manifest(folder: Path, content: Mapping[str, Any]) -> None:
-    """Say what the folder holds."""
+    """Write down how the copy was made."""
     with atomic_path(folder / MANIFEST) as file:
         file.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    tyro.cli(main, config=[tyro.conf.OmitArgPrefixes])
+    run_script(main)

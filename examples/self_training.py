@@ -16,26 +16,25 @@ batch-norm statistics of target images. ``--no-class-mix``, ``--no-masked``, ``-
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
-from kornia.augmentation import AugmentationSequential, ColorJitter, RandomGaussianBlur
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
+import gta2city
 from command_line import run_script
-from evaluation.normalization import normalization
 from evaluation.pictures import prediction_strip
 from evaluation.results import Result, load_or_train, show_results
+from evaluation.scoring import normalization
 from gta2city import (
     Losses,
-    Step,
-    Style,
     build_networks,
     control_step,
     evaluate,
@@ -52,33 +51,16 @@ from training.distributed import open_fabric
 from training.logger import TrainingLogger
 from training.networks import Networks, upsample
 from training.statistics import prediction_statistics
-from uda_seg.datasets import IGNORE_INDEX
-from uda_seg.losses import upsampled_cross_entropy
-from uda_seg.models import BiSeNet, BiSeNetOutput
-from uda_seg.pseudo_labels import confident_share, pseudo_label, ramped_ema
-from uda_seg.transforms import FDA, block_mask, class_mix
-
-
-@dataclass(frozen=True)
-class SelfTraining:
-    """What a student learns from its teacher."""
-
-    class_mix: bool = True  # paste half of the classes of source images onto target images
-    masked: bool = True  # learn from masked target images, too
-    strong: bool = True  # change the colours of the student's target images, and blur them
-    teacher_decay: float = 0.99  # of the moving average, in [0, 1]
-    confidence: float = 0.968  # images count by the share of pixels that the teacher is so sure of
-    block_size: int = 16  # side of the masked blocks in pixels
-    mask_ratio: float = 0.7  # share of the blocks that are masked
-
-    def __post_init__(self) -> None:
-        """Refuse now what would otherwise fail after the warm-up."""
-        shares = self.teacher_decay, self.confidence, self.mask_ratio
-        if not all(0 <= share <= 1 for share in shares) or self.block_size < 1:
-            raise ValueError(
-                "expected teacher decay, confidence and mask ratio in [0, 1], and blocks of at "
-                f"least one pixel, got {shares} and {self.block_size}"
-            )
+from training.teacher import (
+    SelfTraining,
+    build_teacher,
+    pseudo_label_loss,
+    student_views,
+    update_teacher,
+)
+from uda_seg.discriminators import DepthwiseFC
+from uda_seg.pseudo_labels import confident_share, pseudo_label
+from uda_seg.transforms import FDA
 
 
 @dataclass(frozen=True)
@@ -97,13 +79,35 @@ class Config:
 
 
 @dataclass(frozen=True)
-class Row:
-    """What one row of the table has of its own; the defaults are gta2city.py's source only."""
+class Row(gta2city.Row):
+    """What one row of the table has of its own; the step only without self-training."""
 
-    photometric: bool = False
+    flip: bool = True
+    blur: bool = True
+    photometric: bool = False  # strong changes of brightness, contrast, colour and gamma
+    rare_classes: bool = False  # labelled images are drawn by the rarest classes that they hold
+    discriminator: type[nn.Module] = DepthwiseFC  # idle, unless the step trains it
     self_training: SelfTraining | None = None
-    style: Style | None = None
-    rare_classes: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what would otherwise go unnoticed."""
+        if self.self_training is not None and self.step is not source_step:
+            raise ValueError(f"expected no step beside self-training, got {self.step}")
+
+
+class Training(NamedTuple):
+    """All that a training takes, but for its checkpoint and its log."""
+
+    networks: Networks
+    teacher: AveragedModel | None
+    batches: PairedBatches
+    step: Callable[[int, Pair], Losses]
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """All that training changes, by name, for a checkpoint."""
+        teacher = {} if self.teacher is None else {"teacher": self.teacher}
+        return self.networks.parts | teacher
 
 
 @dataclass(frozen=True)
@@ -112,19 +116,6 @@ class AdaBN:
 
     of: str
     row: object = None  # the settings of that row
-
-
-def build_teacher(network: BiSeNet, settings: SelfTraining) -> AveragedModel:
-    """The moving average of a network, in evaluation mode and without gradients."""
-    average = ramped_ema(settings.teacher_decay)
-    teacher = AveragedModel(network, multi_avg_fn=average, use_buffers=True)
-    return teacher.eval().requires_grad_(False)
-
-
-def update_teacher(fabric: Fabric, teacher: AveragedModel, student: BiSeNet) -> None:
-    """Take in the student after a step; the teacher stays the same in all processes."""
-    teacher.update_parameters(student)
-    average_running_statistics(fabric, teacher)
 
 
 def self_training_step(
@@ -149,7 +140,7 @@ def self_training_step(
 
     with fabric.no_backward_sync(segmenter), frozen_running_stats(segmenter):
         losses = source_step(fabric, networks, batch)
-    views = student_views(batch, pseudo_labels, confidence, networks, settings)
+    views = student_views(batch, pseudo_labels, confidence, normalize, settings)
     for number, (name, (images, labels, pixel_weights)) in enumerate(views.items(), start=1):
         last = number == len(views)  # its backward pass syncs the gradients of all
         with (
@@ -165,74 +156,22 @@ def self_training_step(
     return {**losses, **statistics, "target/confident share": confidence.mean()}
 
 
-def student_views(
-    batch: Batch,
-    pseudo_labels: Tensor,
-    confidence: Tensor,
-    networks: Networks,
-    settings: SelfTraining,
-) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
-    """What the student sees: normalised images, their labels, and the weight of each pixel.
+def prepare_training(
+    fabric: Fabric, config: TrainingConfig, domains: Domains, row: Row
+) -> Training:
+    """Networks, batches and the step of a row, which a warm-up on the source precedes.
 
-    Pasted pixels have the class weights of the source's loss. Pixels that the teacher labels have
-    none: it finds too much of the rare classes already.
+    A teacher begins with the statistics of the images that it labels, so the warm-up is then the
+    control's. The weights do not depend on that.
     """
-    targets, normalize = batch.target_images, networks.normalize
-    strong = strong_augmentation(targets.shape[-2:]) if settings.strong else nn.Identity()
-    weights = confidence[:, None, None].expand(pseudo_labels.shape)
-    if settings.class_mix:
-        labelled = batch.images, batch.labels
-        mixed = class_mix(*labelled, targets, pseudo_labels, target_weights=confidence)
-        of_class = relative_weights(batch.labels, batch.class_weights)
-        pixel_weights = torch.where(mixed.pasted, of_class, mixed.weights)
-        views = {"mixed": (normalize(strong(mixed.images)), mixed.labels, pixel_weights)}
-    else:
-        views = {"target": (normalize(strong(targets)), pseudo_labels, weights)}
-    if settings.masked:  # by 0, which is the mean after normalisation
-        size, ratio = settings.block_size, settings.mask_ratio
-        masked = block_mask(normalize(strong(targets)), 0.0, block_size=size, ratio=ratio)
-        views["masked"] = masked, pseudo_labels, weights
-    return views
-
-
-def relative_weights(labels: Tensor, class_weights: Tensor) -> Tensor:
-    """The class weight of each labelled pixel over their mean, ``(B, H, W)``."""
-    labelled = labels != IGNORE_INDEX
-    weights = class_weights[labels.where(labelled, 0)]
-    return weights / weights[labelled].mean()
-
-
-def pseudo_label_loss(output: BiSeNetOutput, labels: Tensor, pixel_weights: Tensor) -> Tensor:
-    """Weighted cross entropy of all three outputs, over the number of labelled pixels."""
-    losses = [
-        (pixel_weights * upsampled_cross_entropy(logits, labels, reduction="none")).sum()
-        for logits in (output.logits, *(output.auxiliary or ()))
-    ]
-    return torch.stack(losses).sum() / (labels != IGNORE_INDEX).sum().clamp(min=1)
-
-
-def strong_augmentation(size: Sequence[int]) -> AugmentationSequential:
-    """That of DACS: colours, and blur with a kernel of a tenth of the image's sides."""
-    kernel = tuple(2 * (side // 20) + 1 for side in size)
-    return AugmentationSequential(
-        ColorJitter(0.25, 0.25, 0.25, 0.25, p=0.8),
-        RandomGaussianBlur(kernel, (0.15, 1.15), p=0.5),
-        data_keys=["input"],
-    )
-
-
-def train_row(
-    fabric: Fabric, config: TrainingConfig, domains: Domains, name: str, row: Row
-) -> Result:
-    """Train one network, after the warm-up with a teacher if its row has one; evaluate it."""
-    networks, augment = build_networks(fabric, config), augmentation(photometric=row.photometric)
-    row_step: Step = source_step
-    warmup_step: Step = source_step
-    teacher, parts = None, networks.parts
+    networks = build_networks(fabric, config, row.discriminator)
+    augment = augmentation(flip=row.flip, blur=row.blur, photometric=row.photometric)
+    warmup_step, row_step, teacher = source_step, row.step, None
     if row.self_training is not None:
         teacher = build_teacher(networks.network, row.self_training)
         row_step = partial(self_training_step, teacher=teacher, settings=row.self_training)
-        warmup_step, parts["teacher"] = control_step, teacher
+        warmup_step = control_step
+    counts = labelled_counts(fabric, config, domains) if row.rare_classes else None
 
     def step(done: int, pair: Pair) -> Losses:
         warm = done <= config.warmup_steps
@@ -240,9 +179,15 @@ def train_row(
         batch = make_batch(pair, augment, style, domains.class_weights)
         return (warmup_step if warm else row_step)(fabric, networks, batch)
 
-    counts = labelled_counts(fabric, config, domains) if row.rare_classes else None
-    batches = PairedBatches(fabric, domains, config, counts)
-    checkpoint = Checkpoint(fabric, config, name, row, parts)
+    return Training(networks, teacher, PairedBatches(fabric, domains, config, counts), step)
+
+
+def train_row(
+    fabric: Fabric, config: TrainingConfig, domains: Domains, name: str, row: Row
+) -> Result:
+    """Train one network, after the warm-up with a teacher if its row has one; evaluate it."""
+    networks, teacher, batches, step = training = prepare_training(fabric, config, domains, row)
+    checkpoint = Checkpoint(fabric, config, name, row, training.parts)
     with TrainingLogger(fabric, config.output, name, config.steps) as logger:
         for done, _ in fit(fabric, networks, batches, step, checkpoint, logger):
             if teacher is not None and done >= config.warmup_steps:
@@ -267,8 +212,10 @@ def main(config: Config) -> None:
     """Train and evaluate each row, then show table and picture."""
     training = config.training
     fda = None if config.beta is None else FDA(config.beta)
-    taught = Row(config.photometric, config.self_training, fda, config.rare_classes)
-    rows = {"source only": Row(config.photometric), "self-training": taught}
+    source_only = Row(photometric=config.photometric)
+    taught = replace(source_only, style=fda, rare_classes=config.rare_classes)
+    taught = replace(taught, self_training=config.self_training)
+    rows = {"source only": source_only, "self-training": taught}
     fabric = open_fabric(training.precision)
     domains = open_domains(fabric, training)
     results = load_or_train(fabric, training, rows, partial(train_row, fabric, training, domains))

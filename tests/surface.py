@@ -116,7 +116,7 @@ def _spell(annotation: Any) -> str:
     if origin is Literal:
         return f"Literal[{', '.join(map(repr, arguments))}]"
     if origin is not None:
-        return f"{_spell(origin)}[{', '.join(map(_spell, arguments))}]"
+        return f"{_spell(origin)}[{', '.join(map(_spell, arguments)) or '()'}]"
     return str(annotation.__name__)
 
 

@@ -7,7 +7,7 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from toy_city.data_sets import write_toy_city
+from toy_city import write_toy_city
 from uda_seg.datasets import GTA5, Cityscapes
 from uda_seg.transforms import fourier_domain_adaptation
 

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from evaluation.pictures import colorize
-from toy_city.data_sets import write_toy_city
+from toy_city import write_toy_city
 from uda_seg.datasets import GTA5, Cityscapes
 from uda_seg.transforms import block_mask, class_mix
 

@@ -46,7 +46,7 @@ _MARKERS: dict[Name, str] = {  # a path below the root that none of those furthe
 
 
 def detect(root: Path) -> Name:
-    """Which data set a folder holds, by its layout.
+    """Tell by its layout which data set a folder holds.
 
     Raises:
         FileNotFoundError: if it has the layout of none.
@@ -62,12 +62,12 @@ def detect(root: Path) -> Name:
 
 
 def name_of(root: Path, data_set: Name | None, ids: object = None) -> Name:
-    """What is said to be there, or is found; only a folder of one's own comes with ids."""
+    """The given name; or a ``folder`` if there are ids, or what the layout tells."""
     return data_set or ("folder" if ids else detect(root))
 
 
 def split_readers(name: Name, root: Path, **options: Any) -> dict[str, Reader]:
-    """What opens each split; it takes further options of the reader.
+    """Give a function that opens each split; it takes further options of the reader.
 
     Raises:
         ValueError: for ``ids`` of a data set that has its own.

@@ -1,4 +1,4 @@
-"""Read every file of a data set as training would, and tell what is wrong with it."""
+"""Read every file of a split as training would, and tell what is wrong with it."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from uda_seg.datasets import IGNORE_INDEX, SegmentationFolder
 
-__all__ = ["NOTHING_LABELLED", "Diagnosis", "Problem", "examine"]
+__all__ = ["NOTHING_LABELLED", "Inspection", "Problem", "inspect_split"]
 
 NOTHING_LABELLED = "nothing labelled"
 """The one kind of problem that is no reason to skip: test splits have such labels."""
@@ -29,8 +29,8 @@ class Problem(NamedTuple):
 
 
 @dataclass
-class Diagnosis:
-    """What a data set holds and what is wrong with it."""
+class Inspection:
+    """What a split holds and what is wrong with it."""
 
     samples: int
     labelled: bool
@@ -47,12 +47,12 @@ class Diagnosis:
     """Images that cannot be trained on, as the readers' ``skip`` takes them."""
 
 
-def examine(data: SegmentationFolder, root: Path, *, workers: int) -> Diagnosis:
+def inspect_split(data: SegmentationFolder, root: Path, *, workers: int) -> Inspection:
     """Look at every sample, in parallel.
 
     Args:
-        data: opened with ``missing="skip"``, so that what misses is found, and without a list of
-            its own to skip.
+        data: opened with ``missing="skip"``, so that what is missing is found, and without a
+            list to skip.
         root: the folder that files are named below.
         workers: processes; 0 for none.
     """
@@ -64,24 +64,24 @@ def examine(data: SegmentationFolder, root: Path, *, workers: int) -> Diagnosis:
         return below(image.with_suffix(""))
 
     known_bad = [entry(image) for image, why in data.skipped.items() if why == "listed"]
-    diagnosis = Diagnosis(len(data), data.labels is not None, known_bad)
+    inspection = Inspection(len(data), data.labels is not None, known_bad)
     for image, why in data.skipped.items():
         if why == "no label":
-            diagnosis.problems.append(Problem("no label", below(image), "the image has no label"))
-            diagnosis.skip.append(entry(image))
+            inspection.problems.append(Problem("no label", below(image), "the image has no label"))
+            inspection.skip.append(entry(image))
     for label in data.unpaired:
-        diagnosis.problems.append(Problem("no image", below(label), "the label has no image"))
+        inspection.problems.append(Problem("no image", below(label), "the label has no image"))
 
     findings = DataLoader(_Findings(data), batch_size=None, num_workers=workers)
-    for image, finding in zip(data.images, track(findings, "looking"), strict=True):
-        diagnosis.sizes.update([finding.size] if finding.size else [])
-        diagnosis.pixels.update(finding.pixels)
-        diagnosis.images.update(finding.pixels.keys())
+    for image, finding in zip(data.images, track(findings, "inspecting"), strict=True):
+        inspection.sizes.update([finding.size] if finding.size else [])
+        inspection.pixels.update(finding.pixels)
+        inspection.images.update(finding.pixels.keys())
         for kind, message in finding.problems:
-            diagnosis.problems.append(Problem(kind, below(image), message))
+            inspection.problems.append(Problem(kind, below(image), message))
         if any(kind != NOTHING_LABELLED for kind, _ in finding.problems):
-            diagnosis.skip.append(entry(image))
-    return diagnosis
+            inspection.skip.append(entry(image))
+    return inspection
 
 
 class _Finding(NamedTuple):

@@ -1,63 +1,27 @@
-"""A network as one function of pictures, written as an ONNX file and compared with torch."""
+"""ONNX files: written, checked, and compared with torch."""
 
 import copy
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import onnx
 import torch
 from onnxruntime import InferenceSession
 from onnxscript import ir
-from torch import Tensor, nn
+from torch import Tensor
 
-from evaluation.normalization import normalization
+from deployment.model import ExportModel
 from uda_seg.models import BiSeNet
 
-__all__ = ["CHECKED", "TRACED", "Deployed", "Pixels", "check_onnx", "compare", "write_onnx"]
-
-Pixels = Literal["unit", "uint8", "normalized"]
+__all__ = ["CHECKED", "Agreement", "check_onnx", "compare_outputs", "write_onnx"]
 
 TRACED = (2, 64, 96)  # with a batch of one, torch would take the batch for a constant
 CHECKED = (TRACED, (1, 32, 32), (3, 33, 47), (1, 97, 130), (1, 256, 512))  # batch, height, width
 # Of the largest logit. Float32 sums in another order moved it by 2.5e-6 at most over the backbones
 # of docs/export.md, float16 by 2.6e-3.
 TOLERANCE = {torch.float32: 1e-4, torch.float16: 2e-2}
-LENIENCE = 10  # times torch's own rounding, which some networks magnify
-
-
-class Deployed(nn.Module):
-    """A network and what surrounds it, as one function of a tensor.
-
-    ``(B, C, H, W)`` images in one of three forms become float32 logits ``(B, K, H, W)``, or class
-    ids ``(B, H, W)`` of type uint8.
-    """
-
-    def __init__(
-        self, network: BiSeNet, *, pixels: Pixels = "unit", class_ids: bool = False
-    ) -> None:
-        super().__init__()
-        classes = network.head.classify.out_channels
-        if class_ids and classes > 256:
-            raise ValueError(f"expected at most 256 classes for uint8 ids, got {classes}")
-        self.network = network
-        self.normalize = normalization(network)
-        self.pixels, self.class_ids = pixels, class_ids
-        self.eval()
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Images as ``pixels`` says, to logits or class ids."""
-        if self.pixels == "uint8":
-            images = images / 255
-        if self.pixels != "normalized":
-            images = self.normalize(images)
-        logits: Tensor = self.network(images.to(self.precision)).logits
-        return logits.argmax(dim=1).to(torch.uint8) if self.class_ids else logits.float()
-
-    @property
-    def precision(self) -> torch.dtype:
-        """What the network computes in; normalisation is in float32 always."""
-        return next(self.network.parameters()).dtype
+ROUNDING_FACTOR = 10  # times torch's own rounding, which some networks magnify
 
 
 class Agreement(NamedTuple):
@@ -71,13 +35,13 @@ class Agreement(NamedTuple):
     """Share of pixels whose likeliest class is the same."""
 
 
-def write_onnx(deployed: Deployed, path: Path) -> None:
+def write_onnx(model: ExportModel, path: Path) -> None:
     """Write one file whose input ``images`` has any batch, height and width."""
     program = torch.onnx.export(
-        deployed,
-        (random_images(deployed, TRACED),),
+        model,
+        (model.random_images(*TRACED),),
         input_names=["images"],
-        output_names=["class_ids" if deployed.class_ids else "logits"],
+        output_names=["class_ids" if model.class_ids else "logits"],
         dynamic_shapes={"images": {0: "batch", 2: "height", 3: "width"}},
         dynamo=True,
         verbose=False,
@@ -85,14 +49,14 @@ def write_onnx(deployed: Deployed, path: Path) -> None:
     assert program is not None  # only the exporter without dynamo returns nothing
     # The exporter adds stack traces, with the folders of this machine in them.
     ir.passes.common.ClearMetadataAndDocStringPass()(program.model)
-    mean, std = deployed.network.normalization
-    about = {"pixels": deployed.pixels, "mean": list(mean), "std": list(std)}
+    mean, std = model.network.normalization
+    about = {"pixels": model.pixels, "mean": list(mean), "std": list(std)}
     program.model.metadata_props.update({name: str(value) for name, value in about.items()})
     program.save(path, external_data=False)
 
 
-def check_onnx(path: Path, deployed: Deployed, network: BiSeNet) -> Iterator[Agreement]:
-    """Compare a file with the network that it came from, unfolded and in float64.
+def check_onnx(path: Path, model: ExportModel, network: BiSeNet) -> Iterator[Agreement]:
+    """Compare a file with the network that it came from, as it was trained and in float64.
 
     Raises:
         onnx.checker.ValidationError: if the file is no sound ONNX.
@@ -100,20 +64,20 @@ def check_onnx(path: Path, deployed: Deployed, network: BiSeNet) -> Iterator[Agr
     """
     onnx.checker.check_model(path, full_check=True)
     session = InferenceSession(path, providers=["CPUExecutionProvider"])
-    in_torch = Deployed(network, pixels=deployed.pixels)
-    exactly = Deployed(copy.deepcopy(network).double(), pixels=deployed.pixels)
-    half = deployed.precision == torch.float16
+    in_torch = ExportModel(network, pixels=model.pixels)
+    exactly = ExportModel(copy.deepcopy(network).double(), pixels=model.pixels)
+    half = model.precision == torch.float16
     for shape in CHECKED:
-        images = random_images(deployed, shape)
+        images = model.random_images(*shape)
         with torch.no_grad():
             exact, rounded = exactly(images), in_torch(images)
         output = torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
-        agreement = compare(shape, output, exact)
-        rounding = compare(shape, rounded, exact).deviation
-        tolerance = max(TOLERANCE[deployed.precision], LENIENCE * rounding)
+        agreement = compare_outputs(shape, output, exact)
+        rounding = compare_outputs(shape, rounded, exact).deviation
+        tolerance = max(TOLERANCE[model.precision], ROUNDING_FACTOR * rounding)
         if not agreement.deviation <= tolerance:  # NaN is refused as well
             raise ArithmeticError(
-                f"expected ONNX Runtime to be within {tolerance:.0e} of the largest logit, got "
+                f"expected ONNX Runtime within {tolerance:.0e} of the largest logit, got "
                 f"{agreement.deviation:.1e} at {shape}, and torch itself {rounding:.1e}; "
                 + ("float16 overflows above 65504, and " if half else "")
                 + "other versions of torch, onnxscript and onnxruntime may do better"
@@ -121,7 +85,7 @@ def check_onnx(path: Path, deployed: Deployed, network: BiSeNet) -> Iterator[Agr
         yield agreement
 
 
-def compare(shape: tuple[int, int, int], output: Tensor, logits: Tensor) -> Agreement:
+def compare_outputs(shape: tuple[int, int, int], output: Tensor, logits: Tensor) -> Agreement:
     """Compare logits ``(B, K, H, W)`` or class ids ``(B, H, W)`` with torch's logits."""
     if output.ndim == 4:
         error = (output - logits).abs().max()
@@ -132,12 +96,3 @@ def compare(shape: tuple[int, int, int], output: Tensor, logits: Tensor) -> Agre
         error = (logits.amax(dim=1) - chosen).max() / 2  # as much on either of the two logits
     same = (class_ids == logits.argmax(dim=1)).float().mean()
     return Agreement(shape, (error / logits.abs().max()).item(), same.item())
-
-
-def random_images(deployed: Deployed, shape: tuple[int, int, int]) -> Tensor:
-    """Images of the form that the file takes."""
-    batch, height, width = shape
-    size = (batch, deployed.network.in_channels, height, width)
-    if deployed.pixels == "uint8":
-        return torch.randint(0, 256, size, dtype=torch.uint8)
-    return torch.rand(size) if deployed.pixels == "unit" else torch.randn(size)

@@ -8,10 +8,11 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from files import atomic_path
-from evaluation.scoring import CLASS_NAMES
+from uda_seg.datasets import TRAIN_CLASSES
 
 __all__ = ["save_bars", "save_confusion"]
 
+_CLASS_NAMES = [row.name for row in TRAIN_CLASSES]
 _BLUE, _ORANGE = "#0072B2", "#E69F00"  # of Okabe and Ito, told apart with any colour vision
 
 
@@ -29,8 +30,8 @@ def save_confusion(path: Path, matrix: Tensor) -> None:
         share = shares[row, column]
         color = "white" if share > 50 else "black"
         axis.text(column, row, f"{share:.0f}", ha="center", va="center", color=color, fontsize=8)
-    axis.set_xticks(range(len(CLASS_NAMES)), CLASS_NAMES, rotation=90)
-    axis.set_yticks(range(len(CLASS_NAMES)), CLASS_NAMES)
+    axis.set_xticks(range(len(_CLASS_NAMES)), _CLASS_NAMES, rotation=90)
+    axis.set_yticks(range(len(_CLASS_NAMES)), _CLASS_NAMES)
     axis.set_xlabel("predicted class")
     axis.set_ylabel("true class")
     axis.set_title("Of each class's pixels, % predicted as")
@@ -49,7 +50,7 @@ def save_bars(path: Path, columns: Mapping[str, Tensor]) -> None:
     """
     figure = Figure(figsize=(7, 8), layout="constrained")
     axis = figure.subplots()
-    places = np.arange(len(CLASS_NAMES))
+    places = np.arange(len(_CLASS_NAMES))
     for name, label, color, shift in (
         ("baseline", "baseline", _ORANGE, -0.2),
         ("score", "this network", _BLUE, 0.2),
@@ -59,7 +60,7 @@ def save_bars(path: Path, columns: Mapping[str, Tensor]) -> None:
         axis.hlines(places + shift, low, high, color="black", linewidth=1)
     for place in np.flatnonzero(columns["baseline"][0].isnan() & columns["score"][0].isnan()):
         axis.text(0.5, int(place), "does not occur", va="center", color="dimgrey", fontsize=8)
-    axis.set_yticks(places, CLASS_NAMES)
+    axis.set_yticks(places, _CLASS_NAMES)
     axis.invert_yaxis()
     axis.set_xlim(0, 100)
     axis.set_xlabel("IoU in %, with 95 % intervals over images")

@@ -1,4 +1,4 @@
-"""The machine and the versions that a figure belongs to."""
+"""The machine and the versions that a score belongs to."""
 
 import platform
 import time
@@ -11,7 +11,7 @@ __all__ = ["environment"]
 
 
 def environment() -> dict[str, str | int]:
-    """What a figure has to be quoted with."""
+    """Say where and with what a score was measured."""
     return {
         "date": time.strftime("%Y-%m-%d"),
         "torch": torch.__version__,

@@ -1,65 +1,83 @@
-"""A network, from wherever its weights are."""
+"""Tensors from files, and a trained network from wherever its weights are."""
 
+import re
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from evaluation.scoring import CLASS_NAMES
+from uda_seg.datasets import TRAIN_CLASSES
 from uda_seg.models import BiSeNet
 
-__all__ = ["load_network", "load_street_network"]
+__all__ = ["load_checkpoint", "load_tensors"]
+
+_HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 
 
-def load_network(name: str, backbone: str | None = None) -> BiSeNet:
+def load_checkpoint(
+    name: str, backbone: str | None = None, *, num_classes: int | None = None
+) -> BiSeNet:
     """Read a network.
 
     Args:
         name: what ``save_pretrained`` wrote, a folder or a name on the hub; or a file of weights
             of one with RGB images and 19 classes.
         backbone: of the network whose weights are in a file.
+        num_classes: refuse a network of other classes, and one of other images than RGB.
 
     Raises:
-        FileNotFoundError: if it is neither.
+        FileNotFoundError: if it is none of these. What looks like a path is never looked for on
+            the hub.
         ValueError: if a file comes without a backbone or anything else with one, or holds
-            something else.
+            something else; or the network has other classes or channels.
     """
-    file = Path(name)
-    if not file.is_file():
-        if backbone is not None:
-            raise ValueError(f"expected --backbone for a file of weights only, {name} is none")
-        pretrained: BiSeNet = BiSeNet.from_pretrained(name)
-        return pretrained
+    path = Path(name)
+    if path.is_file():
+        network = _load_weights(path, backbone)
+    elif not path.is_dir() and (path.parent.is_dir() or not _HUB_NAME.fullmatch(name)):
+        raise FileNotFoundError(
+            "expected what save_pretrained wrote, a file of weights or a name on the hub such as "
+            f"user/name, got {name}, and there is no such folder"
+        )
+    elif backbone is not None:
+        raise ValueError(f"expected --backbone for a file of weights only, {name} is none")
+    else:
+        network = BiSeNet.from_pretrained(name)
+    found = network.head.classify.out_channels
+    if num_classes is not None and (network.in_channels, found) != (3, num_classes):
+        raise ValueError(
+            f"expected a network of RGB images and {num_classes} classes, got one of "
+            f"{network.in_channels} channels and {found} classes in {name}"
+        )
+    return network
+
+
+def _load_weights(file: Path, backbone: str | None) -> BiSeNet:
     if backbone is None:
         raise ValueError(f"expected --backbone for the weights in {file}, which do not name it")
-    network = BiSeNet(len(CLASS_NAMES), backbone, pretrained_backbone=False)
-    safe = file.suffix == ".safetensors"
+    network = BiSeNet(len(TRAIN_CLASSES), backbone, pretrained_backbone=False)
     try:
-        network.load_state_dict(
-            load_file(file) if safe else torch.load(file, "cpu", weights_only=True)
-        )
-    except (RuntimeError, TypeError, SafetensorError, UnpicklingError, EOFError) as error:
+        network.load_state_dict(load_tensors(file))
+    except (RuntimeError, TypeError, ValueError) as error:
         raise ValueError(
-            f"expected the weights of a BiSeNet of {len(CLASS_NAMES)} classes over {backbone} "
+            f"expected the weights of a BiSeNet of {len(TRAIN_CLASSES)} classes over {backbone} "
             f"in {file}, got something else; is it of another --backbone?"
         ) from error
     return network
 
 
-def load_street_network(name: str, backbone: str | None = None) -> BiSeNet:
-    """The same, if it is for RGB images and the classes of Cityscapes.
+def load_tensors(file: Path) -> Any:
+    """Read what ``torch.save`` or safetensors wrote; no code of the file is run.
 
     Raises:
-        FileNotFoundError: as :func:`load_network`.
-        ValueError: as that, and if the network is another.
+        ValueError: if it is neither.
     """
-    network = load_network(name, backbone)
-    classes = network.head.classify.out_channels
-    if (network.in_channels, classes) != (3, len(CLASS_NAMES)):
-        raise ValueError(
-            f"expected a network of RGB images and the {len(CLASS_NAMES)} classes of Cityscapes, "
-            f"got one of {network.in_channels} channels and {classes} classes in {name}"
-        )
-    return network
+    try:
+        if file.suffix == ".safetensors":
+            return load_file(file)
+        return torch.load(file, "cpu", weights_only=True)
+    except (RuntimeError, LookupError, EOFError, SafetensorError, UnpicklingError) as error:
+        raise ValueError(f"expected tensors in {file}, got something else") from error

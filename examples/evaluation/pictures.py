@@ -1,7 +1,8 @@
-"""Pictures side by side: image, truth, what networks predict, where they err and doubt."""
+"""Predictions as pictures: over their image, beside the truth, where they err and doubt."""
 
 from collections.abc import Mapping, Sequence
-from math import log
+from functools import cache
+from math import ceil, log
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,13 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from evaluation.scoring import predict, predict_logits
 from files import atomic_path
-from evaluation.scoring import CLASS_NAMES, COLORS, predict, predict_logits
-from uda_seg.datasets import IGNORE_INDEX, Sample, SegmentationFolder
+from training.data import evenly_spaced
+from uda_seg.datasets import IGNORE_INDEX, TRAIN_CLASSES, Sample, SegmentationFolder
 from uda_seg.models import BiSeNet
 
 __all__ = [
@@ -22,16 +25,16 @@ __all__ = [
     "colorize",
     "entropy_map",
     "error_map",
+    "overlay",
     "prediction_strip",
     "save_comparison",
-    "save_inspection",
-    "save_panels",
+    "save_error_maps",
 ]
 
 Picture = NDArray[np.uint8]
 """``(H, W, 3)`` RGB."""
 _PALETTE = np.zeros((256, 3), dtype=np.uint8)  # ignored pixels are black
-_PALETTE[: len(COLORS)] = COLORS
+_PALETTE[: len(TRAIN_CLASSES)] = [row.color for row in TRAIN_CLASSES]
 _WRONG = (213, 94, 0)  # vermilion, told apart from grey with any colour vision
 
 
@@ -58,6 +61,33 @@ def entropy_map(logits: Tensor) -> Picture:
     return painted
 
 
+def overlay(image: Tensor, train_ids: Tensor, *, opacity: float) -> Picture:
+    """Paint train ids ``(H, W)`` over a uint8 image ``(3, H, W)``, with the legend below.
+
+    Returns:
+        RGB of the image's width, higher by the legend.
+    """
+    pixels = image.permute(1, 2, 0).cpu().numpy()
+    blend = (1 - opacity) * pixels + opacity * colorize(train_ids)
+    return np.concatenate((blend.round().astype(np.uint8), _legend_strip(image.shape[2])))
+
+
+@cache
+def _legend_strip(width: int) -> Picture:
+    size = max(10, width // 64)
+    font = ImageFont.load_default(size)
+    line = round(1.6 * size)
+    column = ceil(max(font.getlength(row.name) for row in TRAIN_CLASSES)) + 2 * line
+    columns = max(1, width // column)
+    strip = Image.new("RGB", (width, ceil(len(TRAIN_CLASSES) / columns) * line), "white")
+    draw = ImageDraw.Draw(strip)
+    for place, row in enumerate(TRAIN_CLASSES):
+        left, top = place % columns * column, place // columns * line
+        draw.rectangle((left + 2, top + 2, left + line - 3, top + line - 3), fill=row.color)
+        draw.text((left + 1.3 * line, top + line / 2), row.name, "black", font, anchor="lm")
+    return np.asarray(strip)
+
+
 def prediction_strip(network: BiSeNet, sample: Sample, *, size: tuple[int, int]) -> Picture:
     """Truth and prediction of one sample, side by side."""
     height, width = sample.label.shape
@@ -73,19 +103,19 @@ def save_comparison(
     size: tuple[int, int],
     lines: int = 4,
 ) -> None:
-    """Write a PNG with one line for some evenly spaced samples, one column a network, a legend."""
+    """Write a PNG: one line for each of some evenly spaced samples, one column a network."""
     rows = []
-    for sample in (data[index * len(data) // lines] for index in range(lines)):
+    for sample in (data[index] for index in evenly_spaced(len(data), lines)):
         height, width = sample.label.shape
         line = {"image": _picture(sample.image), "truth": colorize(sample.label)}
         for name, network in networks.items():
             ids = predict(network, sample.image[None], size=size, label_size=(height, width))
             line[name] = colorize(ids[0])
         rows.append(line)
-    save_panels(path, rows)
+    _save_panels(path, rows)
 
 
-def save_inspection(
+def save_error_maps(
     path: Path,
     samples: Sequence[Sample],
     network: BiSeNet,
@@ -111,10 +141,10 @@ def save_inspection(
                 "entropy (dark sure, bright torn)": entropy_map(logits),
             }
         )
-    save_panels(path, lines)
+    _save_panels(path, lines)
 
 
-def save_panels(path: Path, lines: Sequence[Mapping[str, Picture]]) -> None:
+def _save_panels(path: Path, lines: Sequence[Mapping[str, Picture]]) -> None:
     """Write a PNG of titled pictures in lines and columns, with the legend of classes."""
     columns = len(lines[0])
     height, width = next(iter(lines[0].values())).shape[:2]
@@ -127,9 +157,10 @@ def save_panels(path: Path, lines: Sequence[Mapping[str, Picture]]) -> None:
             axis.set_title(title)
             axis.set_axis_off()
     patches = [
-        Patch(color="#{:02x}{:02x}{:02x}".format(*color), label=name)
-        for name, color in zip([*CLASS_NAMES, "ignored"], [*COLORS, (0, 0, 0)], strict=True)
+        Patch(color="#{:02x}{:02x}{:02x}".format(*row.color), label=row.name)
+        for row in TRAIN_CLASSES
     ]
+    patches.append(Patch(color="black", label="ignored"))
     figure.legend(handles=patches, loc="outside lower center", ncols=10, frameon=False)
     with atomic_path(path) as partial:
         figure.savefig(partial, format="png", dpi=80, bbox_inches="tight")

@@ -1,16 +1,16 @@
-"""The figures of the Cityscapes protocol and its relatives, out of confusion matrices."""
+"""The scores of the Cityscapes protocol and its relatives, out of confusion matrices."""
 
 import torch
 from torch import Tensor
 
 from data_tools.catalogue import Name
-from evaluation.scoring import CLASS_NAMES, EVALUATED
+from uda_seg.datasets import TRAIN_CLASSES
 from uda_seg.metrics import iou_from_confusion, merge_classes, pixel_accuracy
 
-__all__ = ["CATEGORIES", "FIGURES", "figures", "merge_predictions", "merging"]
+__all__ = ["CATEGORIES", "SCORES", "merge_predictions", "merging", "protocol_scores"]
 
-CATEGORIES = list(dict.fromkeys(row.category for row in EVALUATED))
-_CATEGORY_OF_CLASS = torch.tensor([CATEGORIES.index(row.category) for row in EVALUATED])
+CATEGORIES = list(dict.fromkeys(row.category for row in TRAIN_CLASSES))
+_CATEGORY_OF_CLASS = torch.tensor([CATEGORIES.index(row.category) for row in TRAIN_CLASSES])
 # Of SYNTHIA's two protocols the classes that a mean leaves out; the IoUs are those of all 19.
 _NOT_AMONG_16 = {"terrain", "truck", "train"}
 _NOT_AMONG_13 = _NOT_AMONG_16 | {"wall", "fence", "pole"}
@@ -21,20 +21,20 @@ _MERGED: dict[Name, dict[int, int]] = {
     "camvid": {6: 7, 3: 4, 14: 13, 15: 13, 16: 13, 17: 12, 18: 12, 9: 1}
 }
 
-FIGURES = [
+SCORES = [
     "mIoU",
     "mIoU, SYNTHIA's 16",
     "mIoU, SYNTHIA's 13",
     "category mIoU",
     "pixel accuracy",
-    *CLASS_NAMES,
+    *(row.name for row in TRAIN_CLASSES),
     *(f"category {name}" for name in CATEGORIES),
 ]
-"""What :func:`figures` returns, in order."""
+"""What :func:`protocol_scores` returns, in order."""
 
 
-def figures(matrices: Tensor) -> Tensor:
-    """All figures of confusion matrices ``(..., 19, 19)``, float64 shares ``(..., 31)``.
+def protocol_scores(matrices: Tensor) -> Tensor:
+    """All scores of confusion matrices ``(..., 19, 19)``, float64 shares ``(..., 31)``.
 
     NaN where a class is in neither truth nor prediction, and where nothing is to be scored.
     """
@@ -51,12 +51,12 @@ def figures(matrices: Tensor) -> Tensor:
 
 
 def _mean_without(iou: Tensor, left_out: set[str]) -> Tensor:
-    return iou[..., [name not in left_out for name in CLASS_NAMES]].nanmean(-1)
+    return iou[..., [row.name not in left_out for row in TRAIN_CLASSES]].nanmean(-1)
 
 
 def merging(data_set: Name) -> Tensor:
-    """What a predicted train id counts as on the labels of a data set, ``(19,)``."""
-    ids = torch.arange(len(CLASS_NAMES))
+    """The train id that each predicted one counts as on a data set's labels, ``(19,)``."""
+    ids = torch.arange(len(TRAIN_CLASSES))
     for train_id, counts_as in _MERGED.get(data_set, {}).items():
         ids[train_id] = counts_as
     return ids

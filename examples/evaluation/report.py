@@ -1,4 +1,4 @@
-"""What an evaluation tells and draws about the confusion matrices of its images."""
+"""The report of an evaluation: scores with intervals, tables and charts."""
 
 import json
 from collections.abc import Mapping
@@ -11,14 +11,16 @@ from torch import Tensor
 
 from evaluation.charts import save_bars, save_confusion
 from evaluation.environment import environment
-from evaluation.scoring import CLASS_NAMES
-from evaluation.protocol import FIGURES, figures
+from evaluation.loading import load_tensors
+from evaluation.protocol import SCORES, protocol_scores
+from evaluation.tables import markdown_table
+from uda_seg.datasets import TRAIN_CLASSES
 from uda_seg.metrics import bootstrap_interval
 
-__all__ = ["compare", "load_matrices", "write_report"]
+__all__ = ["load_matrices", "score_intervals", "write_report"]
 
 Matrices = Mapping[str, Tensor]
-_CLASSES = slice(FIGURES.index(CLASS_NAMES[0]), FIGURES.index(CLASS_NAMES[-1]) + 1)
+_CLASSES = [SCORES.index(row.name) for row in TRAIN_CLASSES]
 _TEXT = """\
 # {network} on {data_set}, {split}
 
@@ -31,16 +33,16 @@ other. {date}, torch {torch}, {device}.
 """
 
 
-def compare(matrices: Matrices, baseline: Matrices | None = None) -> dict[str, Tensor]:
-    """The protocol's figures with 95 % intervals, and the gain over another network.
+def score_intervals(matrices: Matrices, baseline: Matrices | None = None) -> dict[str, Tensor]:
+    """The protocol's scores with 95 % intervals, and the gain over another network.
 
     Args:
         matrices: the confusion matrix ``(19, 19)`` of each image, by its name.
         baseline: those of another network on the same images.
 
     Returns:
-        ``score`` and, with a baseline, ``baseline`` and ``gain``: each ``(3, figures)`` shares in
-        the order of :data:`FIGURES`, the lower and the upper end of the interval below the value.
+        ``score`` and, with a baseline, ``baseline`` and ``gain``: each ``(3, S)`` shares in the
+        order of :data:`SCORES`: the value, then the lower and the upper end of its interval.
 
     Raises:
         ValueError: if no pixel is labelled, or the baseline is of other images.
@@ -60,17 +62,22 @@ def compare(matrices: Matrices, baseline: Matrices | None = None) -> dict[str, T
 
 
 def _with_gain(stack: Tensor) -> Tensor:
-    """Figures of counts ``(..., runs, 19, 19)`` and, of two runs, how far the first is ahead."""
-    each = figures(stack)
+    """Scores of counts ``(..., runs, 19, 19)`` and, of two runs, how far the first is ahead."""
+    each = protocol_scores(stack)
     return torch.cat([each, each[..., :1, :] - each[..., 1:, :]], -2)
 
 
 def load_matrices(evaluation: Path) -> Matrices:
-    """The confusion matrices of the images of an earlier evaluation."""
+    """The confusion matrices of the images of an earlier evaluation.
+
+    Raises:
+        FileNotFoundError: if ``evaluation`` is no output of ``evaluate.py``.
+        ValueError: if its file is broken.
+    """
     file = evaluation / "matrices.pt"
     if not file.is_file():
         raise FileNotFoundError(f"expected the output of examples/evaluate.py, found no {file}")
-    matrices: Matrices = torch.load(file, weights_only=True)
+    matrices: Matrices = load_tensors(file)
     return matrices
 
 
@@ -82,43 +89,32 @@ def write_report(
     Args:
         folder: where to.
         config: the settings, with network, data_set, split and size.
-        matrices: as in :func:`compare`, as is ``baseline``.
+        matrices: as in :func:`score_intervals`, as is ``baseline``.
         baseline: those of another network on the same images.
     """
     torch.manual_seed(0)
-    columns = compare(matrices, baseline)
+    columns = score_intervals(matrices, baseline)
     total = torch.stack(list(matrices.values())).sum(0)
     about = {**config, "images": len(matrices), **environment()}
-    results = {
-        "about": about,
-        **{name: _plain(column) for name, column in columns.items()},
-        "confusion matrix": total.tolist(),
-    }
+    plain = {name: _plain(column) for name, column in columns.items()}
+    results = {"about": about, **plain, "confusion matrix": total.tolist()}
     (folder / "evaluation.json").write_text(json.dumps(results, indent=1, default=str))
     torch.save(dict(matrices), folder / "matrices.pt")
     save_confusion(folder / "confusion.png", total)
     if baseline is not None:
         save_bars(folder / "bars.png", {n: column[:, _CLASSES] for n, column in columns.items()})
-    text = _TEXT.format(**about, seen=config["size"] or "their own size", table=_markdown(columns))
+    rows = [[score, *(_cell(column[score]) for column in plain.values())] for score in SCORES]
+    table = markdown_table(["", *plain], rows)
+    text = _TEXT.format(**about, seen=config["size"] or "their own size", table=table)
     charts = "".join(f"\n![{file.stem}]({file.name})\n" for file in sorted(folder.glob("*.png")))
     (folder / "report.md").write_text(text + charts)
     return text
 
 
 def _plain(column: Tensor) -> dict[str, list[float] | None]:
-    """Value, lower and upper end of each figure."""
-    triples = zip(FIGURES, column.T.tolist(), strict=True)
+    """Value, lower and upper end of each score; none where the class does not occur."""
+    triples = zip(SCORES, column.T.tolist(), strict=True)
     return {name: None if isnan(triple[0]) else triple for name, triple in triples}
-
-
-def _markdown(columns: Mapping[str, Tensor]) -> str:
-    """One line a figure, in per cent."""
-    lines = [f"| | {' | '.join(columns)} |", "| --- |" + " ---: |" * len(columns)]
-    plain = {name: _plain(column) for name, column in columns.items()}
-    for figure in FIGURES:
-        cells = [_cell(plain[name][figure]) for name in columns]
-        lines.append(f"| {figure} | {' | '.join(cells)} |")
-    return "\n".join(lines)
 
 
 def _cell(triple: list[float] | None) -> str:

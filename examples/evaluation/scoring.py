@@ -1,39 +1,27 @@
-"""Score a network on a labelled data set by the protocol of Cityscapes."""
+"""Predictions of a network for images of any size."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from itertools import groupby
-from math import isnan
-from typing import Any
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
-from rich.progress import track
-from rich.table import Table
+from kornia.enhance import Normalize
 from torch import Tensor
 
-from evaluation.normalization import normalization
-from uda_seg.datasets import CITYSCAPES_CLASSES, Sample
-from uda_seg.metrics import MeanIoU, iou_from_confusion, pixel_accuracy
+from uda_seg.datasets import Sample
 from uda_seg.models import BiSeNet
 
 __all__ = [
-    "CLASS_NAMES",
-    "COLORS",
-    "EVALUATED",
-    "evaluate",
-    "iou_table",
+    "normalization",
     "predict",
     "predict_each",
     "predict_logits",
-    "summary",
 ]
 
-EVALUATED = sorted(
-    (row for row in CITYSCAPES_CLASSES if row.train_id < 19), key=lambda row: row.train_id
-)
-CLASS_NAMES = [row.name for row in EVALUATED]
-COLORS = [row.color for row in EVALUATED]
+
+def normalization(network: BiSeNet) -> Normalize:
+    """What makes of RGB in [0, 1] what the network's backbone expects."""
+    return Normalize(*map(torch.tensor, network.normalization))
 
 
 @torch.inference_mode()
@@ -70,50 +58,3 @@ def predict_each(
         yield from zip(
             alike, predict(network, images, size=size, label_size=(height, width)), strict=True
         )
-
-
-def evaluate(network: BiSeNet, batches: Iterable[Sample], *, size: tuple[int, int]) -> Tensor:
-    """Count predictions against the ground truth, at the ground truth's full resolution.
-
-    Returns:
-        The confusion matrix ``(19, 19)``, summed over the processes, each with batches of its own.
-    """
-    metric = MeanIoU(len(CLASS_NAMES)).to(next(network.parameters()).device)
-    silent = dist.is_available() and dist.is_initialized() and dist.get_rank() > 0
-    for images, labels, _ in track(batches, "scoring", disable=silent):
-        height, width = labels.shape[-2:]
-        predictions = predict(network, images, size=size, label_size=(height, width))
-        metric.update(predictions, labels.to(predictions.device))
-    matrix = metric.confusion_matrix().cpu()
-    if not matrix.any():
-        raise ValueError("expected a labelled pixel to score by, got labels of 255 only")
-    return matrix
-
-
-def summary(matrix: Tensor) -> dict[str, Any]:
-    """The figures of a results file, shares in [0, 1], None for a class that does not occur."""
-    iou = iou_from_confusion(matrix)
-    return {
-        "mIoU": iou.nanmean().item(),
-        "pixel_accuracy": pixel_accuracy(matrix).item(),
-        "IoU": {n: None if isnan(v) else v for n, v in zip(CLASS_NAMES, iou.tolist(), strict=True)},
-    }
-
-
-def iou_table(matrices: Mapping[str, Tensor]) -> Table:
-    """One column a network, one row a class, then mIoU and pixel accuracy, all in per cent."""
-    table = Table("class", title="IoU on held-out target images, %")
-    for name in matrices:
-        table.add_column(name, justify="right")
-    ious = [iou_from_confusion(matrix) for matrix in matrices.values()]
-    for row, name in enumerate(CLASS_NAMES):
-        table.add_row(name, *(_percent(iou[row]) for iou in ious))
-    table.add_section()
-    table.add_row("mIoU", *(_percent(iou.nanmean()) for iou in ious), style="bold")
-    accuracies = map(pixel_accuracy, matrices.values())
-    table.add_row("pixel accuracy", *map(_percent, accuracies))
-    return table
-
-
-def _percent(share: Tensor) -> str:
-    return "-" if share.isnan() else f"{100 * share.item():.1f}"

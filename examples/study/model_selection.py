@@ -1,6 +1,6 @@
 """Choose a step without target labels, and see beside it what labels would have chosen."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import isnan
 from typing import Any
 
@@ -96,13 +96,13 @@ def chosen_evaluations(evaluations: Sequence[Evaluation]) -> dict[str, Evaluatio
             f"{[list(each.criteria) for each in evaluations]}"
         )
     ordered = sorted(evaluations, key=lambda each: each.step)
-    ways: dict[str, Callable[[Evaluation], float]] = {
-        f"best {name}": lambda each, name=name: each.criteria[name]
+    ways = {
+        f"best {name}": [each.criteria[name] for each in ordered]
         for name in evaluations[0].criteria
     }
-    ways["oracle best"] = lambda each: each.miou
+    ways["oracle best"] = [each.miou for each in ordered]
     chosen = {"last": ordered[-1]}
-    for way, value in ways.items():
-        if known := [each for each in ordered if not isnan(value(each))]:
-            chosen[way] = max(known, key=value)
+    for way, values in ways.items():
+        if known := [index for index, value in enumerate(values) if not isnan(value)]:
+            chosen[way] = ordered[max(known, key=values.__getitem__)]
     return chosen

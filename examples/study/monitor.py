@@ -107,11 +107,9 @@ class CollapseMonitor:
         """Take in one step; one message for each state that begins with it.
 
         Args:
-            losses: what the step returned, and the gradient norms ``gradient/segmenter`` and
-                ``gradient/discriminator``. Steps without ``target/entropy`` count for nothing.
+            losses: what the step returned, with the statistics of ``training.statistics``, and the
+                gradient norms ``gradient/segmenter`` and ``gradient/discriminator``.
         """
-        if "target/entropy" not in losses:
-            return []
         values = {name: losses[key] for key, name in _KEYS.items() if key in losses}
         if "loss" not in values:
             values.pop("D", None)  # idle

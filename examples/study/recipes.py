@@ -9,21 +9,20 @@ from functools import partial
 from typing import Any
 
 from lightning_fabric import Fabric
-from torch import nn
 
 from gta2city import (
     Losses,
-    Step,
     Style,
     adversarial_step,
     control_step,
     source_step,
 )
-from self_training import AdaBN, SelfTraining
+from self_training import AdaBN, Row
 from training.batch_norm import frozen_running_stats
 from training.data import Batch, Labels
 from training.networks import Networks, upsample
-from uda_seg.discriminators import DepthwiseFC, FullyConv
+from training.teacher import SelfTraining
+from uda_seg.discriminators import FullyConv
 from uda_seg.losses import entropy
 from uda_seg.transforms import fourier_domain_adaptation
 
@@ -31,33 +30,11 @@ __all__ = ["ROWS", "STUDY", "Recipe", "entropy_step"]
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """One way to train a network; by default on the labelled source alone.
+class Recipe(Row):
+    """One way to train a network; by default on the labelled source alone."""
 
-    Raises:
-        ValueError: for a step beside self-training, which has its own.
-    """
-
-    step: Step = source_step
-    """From a batch to gradients, after the warm-up."""
-    style: Style | None = None
-    """Makes the images that are learnt from of labelled and target images, after the warm-up."""
     labels: Labels = "source"
     """Whose labelled images it learns from; with the target's it is the oracle, "target only"."""
-    flip: bool = True
-    blur: bool = True
-    photometric: bool = False
-    """Strong changes of brightness, contrast, colour and gamma."""
-    discriminator: type[nn.Module] = DepthwiseFC
-    """Idle, unless the step trains it."""
-    self_training: SelfTraining | None = None
-    rare_classes: bool = False
-    """Labelled images are drawn by the rarest classes that they hold."""
-
-    def __post_init__(self) -> None:
-        """Refuse what would otherwise go unnoticed."""
-        if self.self_training is not None and self.step is not source_step:
-            raise ValueError(f"expected no step beside self-training, got {self.step}")
 
     @property
     def adversarial(self) -> dict[str, Any] | None:

@@ -8,25 +8,19 @@ from lightning_fabric import Fabric
 from evaluation.pictures import prediction_strip
 from evaluation.results import Evaluation, Result, load_or_train
 from gta2city import (
-    Losses,
-    Step,
-    build_networks,
-    control_step,
     evaluate,
     fit,
-    make_batch,
-    source_step,
 )
-from self_training import AdaBN, adabn_row, build_teacher, self_training_step, update_teacher
+from self_training import AdaBN, adabn_row, prepare_training
 from study.model_selection import Evaluations, label_free_criteria
 from study.monitor import CollapseMonitor
 from study.recipes import Recipe
-from training.augmentation import augmentation
 from training.batch_norm import average_running_statistics
 from training.checkpoint import Checkpoint
 from training.config import TrainingConfig
-from training.data import Domains, Labels, Pair, PairedBatches, labelled_counts
+from training.data import Domains, Labels
 from training.logger import TrainingLogger
+from training.teacher import update_teacher
 from uda_seg.metrics import iou_from_confusion
 
 __all__ = ["run_study", "train_row"]
@@ -75,25 +69,11 @@ def train_row(
     recipe: Recipe,
 ) -> Result:
     """Train the network of one row; watch it, and evaluate it on the way and at the end."""
-    data, networks = domains[recipe.labels], build_networks(fabric, config, recipe.discriminator)
-    augment = augmentation(flip=recipe.flip, blur=recipe.blur, photometric=recipe.photometric)
-    row_step: Step = recipe.step
-    warmup_step: Step = source_step
-    monitor, evaluations = (
-        CollapseMonitor(objective=(recipe.adversarial or {}).get("objective", "bce")),
-        Evaluations(),
-    )
-    teacher, parts = None, {**networks.parts, "monitor": monitor, "evaluations": evaluations}
-    if recipe.self_training is not None:
-        teacher = build_teacher(networks.network, recipe.self_training)
-        row_step = partial(self_training_step, teacher=teacher, settings=recipe.self_training)
-        warmup_step, parts["teacher"] = control_step, teacher
-
-    def step(done: int, pair: Pair) -> Losses:
-        warm = done <= config.warmup_steps
-        style = None if warm else recipe.style
-        batch = make_batch(pair, augment, style, data.class_weights)
-        return (warmup_step if warm else row_step)(fabric, networks, batch)
+    data = domains[recipe.labels]
+    networks, teacher, batches, step = training = prepare_training(fabric, config, data, recipe)
+    objective = recipe.adversarial["objective"] if recipe.adversarial else "bce"
+    monitor, evaluations = CollapseMonitor(objective=objective), Evaluations()
+    parts = training.parts | {"monitor": monitor, "evaluations": evaluations}
 
     def evaluation(done: int) -> Evaluation:
         average_running_statistics(fabric, networks.network)
@@ -102,16 +82,17 @@ def train_row(
         networks.segmenter.train()
         return Evaluation(done, iou_from_confusion(confusion).nanmean().item(), criteria)
 
-    counts = labelled_counts(fabric, config, data) if recipe.rare_classes else None
-    batches = PairedBatches(fabric, data, config, counts)
     checkpoint = Checkpoint(fabric, config, name, recipe, parts)
     with TrainingLogger(fabric, config.output, name, config.steps) as logger:
         for done, losses in fit(fabric, networks, batches, step, checkpoint, logger):
             if teacher is not None and done >= config.warmup_steps:
                 update_teacher(fabric, teacher, networks.network)
-            for message in monitor.update(losses | networks.gradient_norms()):
-                logger.warn(message, done)
-            logger.remark = monitor.text()
+            if "target/entropy" in losses:
+                norms = networks.gradient_norms()
+                logger.log(norms, done)
+                for message in monitor.update(losses | norms):
+                    logger.warn(message, done)
+                logger.remark = monitor.text()
             if evaluate_every and (done % evaluate_every == 0 or done == config.steps):
                 evaluations.so_far.append(evaluation(done))
                 logger.log(_curves(evaluations.so_far[-1]), done)

@@ -1,10 +1,4 @@
-"""The toy city: streets drawn by a program, so that adaptation runs without a data set.
-
-    python examples/toy_city.py --root data/toy-city
-
-writes a synthetic source, ``data/toy-city/gta5``, and a target that a camera seems to have taken,
-``data/toy-city/cityscapes``, in the on-disk formats of GTA5 and Cityscapes.
-"""
+"""The toy city as two data sets on disk, a synthetic source and a target from a camera."""
 
 import json
 from collections import deque
@@ -18,12 +12,10 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import tyro
 from PIL import Image
 from rich.progress import track
 
-from files import atomic_path
-from files import require_same_settings
+from files import atomic_path, require_same_settings
 from toy_city.looks import develop_camera, develop_game, haze, shade
 from toy_city.materials import LOOKS
 from toy_city.raster import Pinhole, rasterize
@@ -31,7 +23,7 @@ from toy_city.scene import street_scene
 from toy_city.street import Style
 from uda_seg.datasets import CITYSCAPES_CLASSES
 
-__all__ = ["ToyCity", "render_scene", "write_toy_city"]
+__all__ = ["PALETTE", "ToyCity", "render_scene", "write_toy_city"]
 
 Pixels = npt.NDArray[np.uint8]
 Size = tuple[int, int]
@@ -109,7 +101,7 @@ def write_toy_city(
     """Write a toy city under ``root``, or take the one that is there.
 
     Args:
-        root: a folder that does not exist yet, or holds a city of the same parameters.
+        root: a folder that does not exist yet, or holds a city of the same settings.
         source_images: labelled images.
         target_train: images in the camera's look for training.
         target_val: held-out images in the camera's look, of other cities.
@@ -135,7 +127,7 @@ def write_toy_city(
         )
     if source_style not in _STYLES:
         raise ValueError(f"expected a source_style among {[*_STYLES]}, got {source_style!r}")
-    parameters = {
+    settings = {
         "version": VERSION,
         **counts,
         "size": list(size),
@@ -143,7 +135,7 @@ def write_toy_city(
         "seed": seed,
     }
     if root.exists():
-        require_same_settings(root / MANIFEST, parameters)
+        require_same_settings(root / MANIFEST, settings)
     else:
         styles = cycle(_STYLES[source_style])
         scenes = [Scene(next(styles), "source", index) for index in range(source_images)]
@@ -153,7 +145,7 @@ def write_toy_city(
             draw = partial(_write_scene, partial_root, seed=seed, size=size)
             done = _draw_all(draw, scenes, workers)
             deque(track(done, "drawing the toy city", total=len(scenes)), maxlen=0)
-            (partial_root / MANIFEST).write_text(json.dumps({"settings": parameters}))
+            (partial_root / MANIFEST).write_text(json.dumps({"settings": settings}))
     return ToyCity(root / "gta5", root / "cityscapes")
 
 
@@ -187,7 +179,3 @@ def _write_scene(root: Path, scene: Scene, *, seed: int, size: Size) -> None:
 def _save(image: Image.Image, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     image.save(path, compress_level=1)
-
-
-if __name__ == "__main__":
-    tyro.cli(write_toy_city)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from toy_city.figures import FIGURES
+from toy_city.billboards import BILLBOARDS
 from toy_city.outlines import box, disc
 from toy_city.vehicles import VEHICLES, Vehicle
 
@@ -48,19 +48,21 @@ class Place(NamedTuple):
         return placed
 
 
-def figure(rng: np.random.Generator, name: str, place: Place, scale: float = 1.0) -> list[Surface]:
-    """A flat figure of the table `FIGURES`; each of its materials takes one random tone."""
-    tones = {part.material: float(rng.random()) for part in FIGURES[name]}
+def billboard(
+    rng: np.random.Generator, name: str, place: Place, scale: float = 1.0
+) -> list[Surface]:
+    """A billboard of the table `BILLBOARDS`; each of its materials takes one random tone."""
+    tones = {part.material: float(rng.random()) for part in BILLBOARDS[name]}
     return [
         Surface(part.label, part.material, place.stand(scale * points), tones[part.material])
-        for part, points in zip(FIGURES[name], _cut_out(name), strict=True)
+        for part, points in zip(BILLBOARDS[name], _cut_out(name), strict=True)
     ]
 
 
 @cache
 def _cut_out(name: str) -> tuple[Points, ...]:
-    """The outlines of a figure in the plane z = 0."""
-    return tuple(np.array([(u, v, 0.0) for u, v in part.outline]) for part in FIGURES[name])
+    """The outlines of a billboard in the plane z = 0."""
+    return tuple(np.array([(u, v, 0.0) for u, v in part.outline]) for part in BILLBOARDS[name])
 
 
 def _side(vehicle: Vehicle, x: float) -> list[Surface]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from toy_city.frontage import frontage, sky, skyline
-from toy_city.objects import Place, Surface, figure, foliage, tree, vehicle
+from toy_city.objects import Place, Surface, billboard, foliage, tree, vehicle
 from toy_city.street import (
     FAR,
     GROUND,
@@ -105,7 +105,7 @@ def _thing(
         yield _shadow(strip, x, z, (0.25, 0.15))
         turn = rng.uniform(-1.0, 1.0) if name in ("bicycle", "motorcycle", "cyclist") else 0.0
         scale = rng.uniform(0.85, 1.08) if name == "person" else 1.0
-        yield from figure(rng, name, Place(x, z, turn), scale)
+        yield from billboard(rng, name, Place(x, z, turn), scale)
 
 
 def _populate(
@@ -140,6 +140,6 @@ def _corner(rng: np.random.Generator, strip: Strip, block: Block) -> Iterator[Su
     if strip.kind == "sidewalk" and rng.random() < 0.6:
         light = str(rng.choice(["traffic light", "go light"]))
         place = Place(strip.side * (strip.inner + 0.5), block[1] - 0.5)
-        yield from figure(rng, light, place)
+        yield from billboard(rng, light, place)
     elif strip.kind in ("own", "oncoming") and rng.random() < 0.25:
-        yield from figure(rng, "person", Place(strip.middle, block[1] - 2.5))
+        yield from billboard(rng, "person", Place(strip.middle, block[1] - 2.5))

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from data_tools.catalogue import Name, detect, split_readers
-from toy_city.data_sets import write_toy_city
+from toy_city import write_toy_city
 from training.config import TrainingConfig
 from training.sampler import PositionSampler
 from uda_seg.datasets import (

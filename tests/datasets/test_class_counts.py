@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -136,3 +137,28 @@ def test_batches_no_classes_and_no_labels_are_refused(tmp_path):
         class_counts(DataLoader(Street(some_labels(2))), 4)
     with pytest.raises(ValueError, match="num_classes of at least 1, got 0"):
         class_counts(some_labels(2), 0)
+
+
+INTEGERS = [torch.uint8, torch.uint16, torch.uint32, torch.uint64, torch.int16, torch.int32]
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_takes_labels_of_every_integer_type(dtype):
+    labels = some_labels(3)
+    counts = class_counts(list(labels.to(dtype)), np.uint8(4), ignore_index=np.uint8(255))
+    assert torch.equal(counts, class_counts(labels, 4))
+    with torch.inference_mode():
+        assert torch.equal(class_counts(labels.to(dtype), 4), counts)
+
+
+def test_an_id_that_the_type_lacks_ignores_nothing():
+    labels = torch.tensor([[[0, 255]]], dtype=torch.uint8)  # in 8 bits 255 is -1
+    with pytest.raises(ValueError, match=r"-1 to ignore, got \[255\]"):
+        class_counts(labels, 2, ignore_index=-1)
+
+
+def test_labels_that_are_no_integers_are_refused():
+    with pytest.raises(TypeError, match=r"integer class ids, got torch\.float32"):
+        class_counts(torch.rand(1, 5, 6), 4)
+    with pytest.raises(TypeError, match="integer"):
+        class_counts(some_labels(1), 4.0)

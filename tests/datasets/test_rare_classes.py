@@ -3,6 +3,7 @@
 import math
 from itertools import islice
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -135,3 +136,15 @@ def test_a_temperature_of_nothing_is_refused(temperature):
 def test_counts_that_are_none_are_refused(counts):
     with pytest.raises(ValueError, match=r"counts \(N, K\) of at least 0"):
         RareClassSampler(counts)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16, torch.uint64, torch.float32])
+def test_counts_of_every_type_are_taken_and_numbers_of_numpy(dtype):
+    counts = COUNTS.to(dtype)
+    assert torch.equal(rare_class_probabilities(counts), rare_class_probabilities(COUNTS))
+    drawn = []
+    for each, number in ((COUNTS, 50), (counts, np.uint8(50))):
+        torch.manual_seed(0)
+        sampler = RareClassSampler(each, num_samples=number, temperature=1.0, min_pixels=np.int8(6))
+        drawn.append(list(sampler))
+    assert drawn[0] == drawn[1]

@@ -177,6 +177,47 @@ def test_compiled_in_one_graph_it_has_the_same_gradients():
         torch.testing.assert_close(one, other)
 
 
+@pytest.mark.parametrize("dynamic", [None, True])
+def test_inductor_compiles_it_for_sizes_that_change(dynamic):  # other backends always did
+    torch.manual_seed(0)
+    torch.compiler.reset()
+    ours = HalvingDepthwise(3)
+    compiled = torch.compile(ours, fullgraph=True, dynamic=dynamic)
+    for shape in [(2, 3, 64, 64), (2, 3, 70, 99), (1, 3, 33, 130)]:
+        maps = torch.randn(shape, requires_grad=True)
+        expected = gradients(ours, maps, lambda out: out.square().sum())
+        output = compiled(maps)
+        assert output.is_contiguous(memory_format=torch.channels_last)
+        actual = torch.autograd.grad(output.square().sum(), [maps, *ours.parameters()])
+        torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_compiled_vmap_gives_the_gradient_of_each_sample():
+    torch.manual_seed(0)
+    torch.compiler.reset()
+    ours = HalvingDepthwise(4)
+    parameters = {name: value.detach() for name, value in ours.named_parameters()}
+
+    def loss(parameters, sample):
+        return functional_call(ours, parameters, (sample[None],)).square().sum()
+
+    each = vmap(grad(loss), in_dims=(None, 0))
+    maps = torch.randn(3, 4, 8, 8)
+    torch.testing.assert_close(
+        torch.compile(each, backend="eager")(parameters, maps), each(parameters, maps)
+    )
+
+
+def test_the_default_device_is_of_no_matter():
+    torch.manual_seed(0)
+    ours = HalvingDepthwise(4)
+    maps = torch.randn(1, 4, 8, 8)
+    expected = gradients(ours, maps, torch.sum, ours.parameters())
+    with torch.device("meta"):
+        actual = gradients(ours, maps, torch.sum, ours.parameters())
+    torch.testing.assert_close(actual, expected)
+
+
 def test_it_exports_to_torchs_own_convolution():
     ours = HalvingDepthwise(3)
     maps = torch.randn(1, 3, 8, 8)

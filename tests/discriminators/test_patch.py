@@ -1,9 +1,11 @@
 """Both discriminators against numpy, and the published sizes and operation counts."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch._subclasses import FakeTensorMode
 
 from oracles import discriminators as oracle
 from oracles.operations import count_operations
@@ -82,7 +84,70 @@ def test_maps_smaller_than_a_patch_are_refused(discriminator, shape):
 
 
 @both
-@pytest.mark.parametrize(("in_channels", "width"), [(0, 64), (19, 0), (-1, 64)])
+@pytest.mark.parametrize(("in_channels", "width"), [(0, 64), (19, 0), (-1, 64), (19.0, 64)])
 def test_a_network_without_channels_is_refused(discriminator, in_channels, width):
     with pytest.raises(ValueError, match=f"at least 1, got {in_channels} and {width}"):
         discriminator(in_channels, width=width)
+
+
+@both
+def test_numbers_of_numpy_are_as_good_as_pythons(discriminator):
+    network = discriminator(np.uint8(200), width=np.int64(2))  # 200 + 200 is too much for uint8
+    assert type(network.in_channels) is int
+    assert network(torch.rand(1, 200, 32, 32)).shape == (1, 1, 1, 1)
+
+
+@both
+@pytest.mark.parametrize("dtype", [torch.int64, torch.uint8, torch.bool])
+def test_integer_maps_are_refused(discriminator, dtype):
+    with pytest.raises(TypeError, match=rf"floating-point maps, got {dtype}; .*softmax"):
+        discriminator(2, width=2)(torch.zeros(1, 2, 32, 32, dtype=dtype))
+
+
+@both
+def test_what_is_no_tensor_is_refused(discriminator):
+    with pytest.raises(TypeError, match="ndarray"):
+        discriminator(2, width=2)(np.zeros((1, 2, 32, 32), dtype=np.float32))
+
+
+@both
+@pytest.mark.parametrize("autocast", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_costs_no_more_than_its_rounding(discriminator, dtype, autocast):
+    torch.manual_seed(0)
+    network = discriminator(5, width=4)
+    maps = torch.randn(2, 5, 64, 70).softmax(dim=1)
+    exact = network(maps)
+    (slope,) = torch.autograd.grad(exact.sum(), next(network.stages[0].parameters()))
+    if not autocast:
+        network, maps = network.to(dtype), maps.to(dtype)
+    with torch.autocast("cpu", dtype, enabled=autocast):
+        logits = network(maps)
+    assert logits.dtype == dtype
+    logits.sum().backward()
+    gradient = next(network.stages[0].parameters()).grad
+    for actual, expected in ((logits, exact), (gradient, slope)):
+        error = (actual.float() - expected).norm() / expected.norm()
+        assert error < 10 * torch.finfo(dtype).eps  # of some ten roundings in a row
+
+
+@both
+def test_fake_tensors_train(discriminator):
+    with FakeTensorMode():
+        network = discriminator(3, width=4)
+        maps = torch.rand(2, 3, 64, 70, requires_grad=True)
+        network(maps).sum().backward()
+        assert all(each.grad.shape == each.shape for each in (maps, *network.parameters()))
+
+
+@both
+@pytest.mark.parametrize("dynamic", [None, True])
+def test_compiled_it_serves_sizes_that_change(discriminator, dynamic):
+    torch.manual_seed(0)
+    torch.compiler.reset()
+    network = discriminator(3, width=2)
+    compiled = torch.compile(network, fullgraph=True, dynamic=dynamic, backend="eager")
+    for shape in [(2, 3, 64, 64), (2, 3, 70, 99), (1, 3, 33, 130)]:
+        maps = torch.rand(shape)
+        with torch.no_grad():  # test_depthwise.py has the gradients
+            torch.testing.assert_close(compiled(maps), network(maps))

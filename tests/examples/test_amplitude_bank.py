@@ -6,13 +6,14 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-import amplitude_bank
-from amplitude_bank import Config, main
 from oracles import fda as oracle
-from toy_city.data_sets import write_toy_city
+from scripts import load_script
+from toy_city import write_toy_city
 from uda_seg.transforms import FDA
 
 SIZE = (48, 96)
+amplitude_bank = load_script("amplitude_bank")
+Config, main = amplitude_bank.Config, amplitude_bank.main
 
 
 @pytest.fixture(scope="module")
@@ -27,12 +28,14 @@ def test_the_bank_serves_in_place_of_the_targets_images(city, tmp_path):
     bank = load_file(tmp_path / "bank" / "styles.safetensors")["amplitude"]
     files = sorted((city.target_root / "leftImg8bit" / "train").rglob("*.png"))
     assert bank.shape == (len(files), 3, 2, 5, 5)
-    source = torch.rand(len(files), 3, *SIZE)
+    source = torch.rand(len(files), 3, *SIZE, generator=torch.Generator().manual_seed(20))
     targets = np.stack([np.array(Image.open(file)).transpose(2, 0, 1) / 255 for file in files])
     for beta in (0.05, 0.1):
-        adapted = FDA(beta)(source, bank).double()
-        expected = oracle.fourier_domain_adaptation(source.double().numpy(), targets, beta)
-        torch.testing.assert_close(adapted, torch.tensor(expected), rtol=0, atol=2e-6)
+        images = source.double().numpy()
+        expected = oracle.fourier_domain_adaptation(images, targets, beta)
+        # With this seed some source frequency is so weak that float32 is 8e-6 off.
+        tolerance = oracle.rounding(images, targets, beta, torch.finfo(torch.float32).eps)
+        assert (np.abs(FDA(beta)(source, bank).numpy() - expected) < tolerance).all()
     assert [file.name for file in config.output.iterdir()] == ["styles.safetensors"]
 
 

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,14 +15,15 @@ from cityscapesscripts.evaluation import (
 )
 from PIL import Image
 
-import evaluate
-from evaluate import Config, main
 from evaluation.scoring import predict
 from oracles.street_files import WRITERS, save, some_ids, some_image
+from scripts import load_script
 from uda_seg.datasets import GTA5, CamVid
 from uda_seg.metrics import confusion_matrix
 from uda_seg.models import BiSeNet
 
+evaluate = load_script("evaluate")
+Config, main = evaluate.Config, evaluate.main
 NAMES = ["bonn_000001_000019", "jena_000002_000019", *(f"ulm_00000{i}_000019" for i in (0, 3, 4))]
 
 
@@ -105,7 +105,7 @@ def test_two_processes_count_every_image_once(config, tmp_path):
     both = replace(config, output=tmp_path / "both")
     command = [sys.executable, evaluate.__file__, config.network, str(config.root)]
     options = ["--processes", "2", "--workers", "0", "--output", str(both.output), "--colors"]
-    path = os.pathsep.join([*sys.path, str(Path(evaluate.__file__).parent)])
+    path = os.pathsep.join(sys.path)
     environment = {**os.environ, "PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run([*command, *options], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -7,10 +7,14 @@ import torch
 import tyro
 from onnxruntime import InferenceSession
 
-import export
-from deployment.onnx_file import CHECKED, Deployed, check_onnx, compare, write_onnx
-from export import Config, main
+from deployment import onnx_file
+from deployment.model import ExportModel
+from deployment.onnx_file import CHECKED, check_onnx, compare_outputs, write_onnx
+from scripts import load_script
 from uda_seg.models import BiSeNet
+
+export = load_script("export")
+Config, main = export.Config, export.main
 
 
 def tiny(num_classes=5, seed=0):
@@ -93,44 +97,20 @@ class TestFile:
             assert "x".join(map(str, shape)) in printed
 
 
-class TestDeployed:
-    def test_three_forms_of_images_mean_the_same(self):
-        network = tiny()
-        pixels = torch.randint(0, 256, (2, 3, 40, 50), dtype=torch.uint8)
-        unit = pixels / 255
-        expected = network(normalized(unit, network)).logits
-        forms = {"uint8": pixels, "unit": unit, "normalized": normalized(unit, network)}
-        for name, images in forms.items():
-            torch.testing.assert_close(Deployed(network, pixels=name)(images), expected)
-            class_ids = Deployed(network, pixels=name, class_ids=True)(images)
-            assert torch.equal(class_ids.long(), expected.argmax(dim=1))
-
-    def test_float16_normalises_in_float32_and_returns_float32(self):
-        network = tiny().half()
-        images = torch.rand(1, 3, 40, 50)
-        expected = network(normalized(images, network).half()).logits.float()
-        assert torch.equal(Deployed(network)(images), expected)
-
-    def test_more_classes_than_uint8_counts_are_refused(self):
-        Deployed(tiny(256), class_ids=True)
-        with pytest.raises(ValueError, match="at most 256 classes for uint8 ids, got 257"):
-            Deployed(tiny(257), class_ids=True)
-
-
 class TestCheck:
     def test_a_file_of_another_network_is_refused(self, written):
         network = tiny(seed=1)
         with pytest.raises(ArithmeticError, match="within 1e-04 of the largest logit"):
-            list(check_onnx(written, Deployed(network), network))
+            list(check_onnx(written, ExportModel(network), network))
 
     def test_a_file_that_is_no_onnx_is_refused(self, tmp_path):
         network = tiny()
         (tmp_path / "network.onnx").write_bytes(b"no protobuf")
         with pytest.raises(Exception, match=r"[Pp]ars"):
-            list(check_onnx(tmp_path / "network.onnx", Deployed(network), network))
+            list(check_onnx(tmp_path / "network.onnx", ExportModel(network), network))
 
     def test_what_fails_the_check_never_gets_the_name(self, written, folder, tmp_path, monkeypatch):
-        monkeypatch.setattr(export, "write_onnx", lambda _, path: shutil.copy(written, path))
+        monkeypatch.setattr(onnx_file, "write_onnx", lambda _, path: shutil.copy(written, path))
         other = tmp_path / "other"
         tiny(seed=1).save_pretrained(other)
         path = tmp_path / "runs" / "network.onnx"
@@ -146,14 +126,14 @@ class TestCheck:
 
     def test_deviation_is_relative_to_the_largest_logit(self):
         logits = torch.tensor([8.0, -2.0]).reshape(1, 2, 1, 1)
-        deviation, same = compare((1, 1, 1), logits + 0.4, logits)[1:]
+        deviation, same = compare_outputs((1, 1, 1), logits + 0.4, logits)[1:]
         assert deviation == pytest.approx(0.05)
         assert same == 1
 
     def test_ids_are_judged_by_how_near_the_classes_were(self):
         logits = torch.tensor([[8.0, 0.0], [7.8, -4.0]]).reshape(1, 2, 1, 2)
         flipped = torch.tensor([[1, 0]], dtype=torch.uint8).reshape(1, 1, 2)
-        deviation, same = compare((1, 1, 2), flipped, logits)[1:]
+        deviation, same = compare_outputs((1, 1, 2), flipped, logits)[1:]
         assert deviation == pytest.approx(0.1 / 8)  # 0.1 more on one, 0.1 less on the other
         assert same == 0.5
 
@@ -164,15 +144,15 @@ class TestCheck:
             weight -= weight.mean(dim=1, keepdim=True)
             last = [m for m in network.head.modules() if isinstance(m, torch.nn.BatchNorm2d)][-1]
             last.bias += 1e4  # which the weights cancel, but not its rounding
-        write_onnx(Deployed(network), tmp_path / "network.onnx")
-        agreements = list(check_onnx(tmp_path / "network.onnx", Deployed(network), network))
+        write_onnx(ExportModel(network), tmp_path / "network.onnx")
+        agreements = list(check_onnx(tmp_path / "network.onnx", ExportModel(network), network))
         assert max(agreement.deviation for agreement in agreements) > 1e-4
 
     def test_a_deviation_that_is_no_number_is_refused(self, written):
         network = tiny()
         network.head.classify.bias.data[0] = torch.nan
         with pytest.raises(ArithmeticError, match="got nan"):
-            list(check_onnx(written, Deployed(network), network))
+            list(check_onnx(written, ExportModel(network), network))
 
 
 class TestConfig:
@@ -184,7 +164,7 @@ class TestConfig:
         assert Config(output=path, overwrite=True).output == path
 
     def test_a_network_that_is_not_there_is_named(self, tmp_path):
-        with pytest.raises(FileNotFoundError, match=r"save_pretrained wrote, .*missing"):
+        with pytest.raises(FileNotFoundError, match=r"got .*missing, and there is no such folder"):
             main(Config(str(tmp_path / "missing"), tmp_path / "network.onnx"))
 
     def test_a_folder_is_never_taken_for_the_file(self, tmp_path):
@@ -207,8 +187,8 @@ class TestConfig:
         assert tyro.cli(Config, args=line) == Config(str(folder), Path("runs/city.onnx"))
 
     def test_an_untrained_network_needs_no_folder(self, written, tmp_path, monkeypatch):
-        monkeypatch.setattr(export, "write_onnx", lambda _, path: shutil.copy(written, path))
+        monkeypatch.setattr(onnx_file, "write_onnx", lambda _, path: shutil.copy(written, path))
         seen = []
-        monkeypatch.setattr(export, "check_onnx", lambda *a: seen.append(a[2]) or iter(()))
+        monkeypatch.setattr(onnx_file, "check_onnx", lambda *a: seen.append(a[2]) or iter(()))
         main(Config(output=tmp_path / "network.onnx", backbone="test_resnet"))
         assert seen[0].head.classify.out_channels == 19

@@ -8,11 +8,12 @@ import torch
 import tyro
 from PIL import Image
 
-import predict
-from evaluation.overlay import overlay
-from predict import Config, main
+from evaluation.pictures import overlay
+from scripts import load_script
 from uda_seg.models import BiSeNet
 
+predict = load_script("predict")
+Config, main = predict.Config, predict.main
 SIZE = (48, 80)
 
 
@@ -226,7 +227,9 @@ class TestVideo:
     def test_that_is_none_is_refused(self, config, name):
         path = config.images / name
         path.write_text("no video")
-        with pytest.raises(ValueError, match=rf"video that FFmpeg reads.*\.png.*got .*{name}"):
+        with pytest.raises(
+            ValueError, match=rf"picture.*\.png.*video that FFmpeg reads, got .*{name}"
+        ):
             main(replace(config, images=path))
         assert not config.output.exists()
 

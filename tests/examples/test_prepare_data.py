@@ -12,8 +12,11 @@ import pytest
 
 from data_tools.catalogue import split_readers
 from oracles.street_files import WRITERS, save, some_ids, some_image, write_camvid, write_gta5
-from prepare_data import Config, main
+from scripts import load_script
 from uda_seg.datasets import GTA5, CamVid
+
+prepare_data = load_script("prepare_data")
+Config, main = prepare_data.Config, prepare_data.main
 
 
 def tree(root):

@@ -1,5 +1,6 @@
 """The bootstrap against a plain loop, and against scipy where it is installed."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -108,6 +109,24 @@ def test_a_seed_decides_on_everything():
         ends.append(torch.stack(bootstrap_interval(some_matrices(20, 3, 3))))
     assert torch.equal(ends[0], ends[1])
     assert not torch.equal(ends[0], ends[2])
+
+
+def test_a_generator_of_its_own_leaves_the_global_one_alone():
+    matrices = some_matrices(20, 3, 3)
+    before = torch.get_rng_state()
+    ends = bootstrap_interval(matrices, generator=torch.Generator().manual_seed(5))
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(5)
+    assert torch.equal(torch.stack(bootstrap_interval(matrices)), torch.stack(ends))
+
+
+def test_takes_counts_of_few_bits_and_numbers_of_numpy():
+    matrices = some_matrices(20, 3, 3)  # below 240, but their sums are not
+    torch.manual_seed(0)
+    expected = bootstrap_interval(matrices, resamples=100)
+    torch.manual_seed(0)
+    found = bootstrap_interval(matrices.to(torch.uint16), resamples=np.uint8(100))
+    assert torch.equal(torch.stack(found), torch.stack(expected))
 
 
 def test_a_higher_confidence_has_a_wider_interval():

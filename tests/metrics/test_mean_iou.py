@@ -1,11 +1,15 @@
 """The score of a data set that comes in batches and over processes."""
 
+import copy
+import pickle
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 from oracles.distributed import score_share
 from oracles.iou import segmentation
@@ -67,11 +71,14 @@ def test_no_classes_are_refused():
 
 
 def test_two_processes_get_the_counts_of_the_whole(tmp_path):
-    predictions, target = segmentation(5, 2, 100)
+    predictions, target = segmentation(5, 2, 4, 25)
     torch.multiprocessing.spawn(score_share, (tmp_path, predictions, target, 5), nprocs=2)
     expected = confusion_matrix(predictions, target, 5)
     for rank in range(2):
-        assert torch.equal(torch.load(tmp_path / f"{rank}.pt"), expected)
+        found = torch.load(tmp_path / f"{rank}.pt")
+        assert found.pop("logged") == iou(predictions, target, 5).nanmean()
+        for matrix in found.values():
+            assert torch.equal(matrix, expected)
 
 
 @pytest.mark.parametrize(
@@ -102,15 +109,6 @@ def test_floats_and_unlike_shapes_are_refused_at_once():
         metric.update(torch.zeros(2, 3).long(), torch.zeros(3).long())
 
 
-def test_an_update_looks_at_no_value():
-    # Meta tensors have none: whatever would wait for a GPU fails on them.
-    metric = MeanIoU(19).to("meta")
-    metric.update(
-        torch.zeros(2, 8, 8, dtype=torch.int64, device="meta"),
-        torch.zeros(2, 8, 8, dtype=torch.int64, device="meta"),
-    )
-
-
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_an_update_on_a_gpu_does_not_synchronise():
     predictions, target = (ids.cuda() for ids in segmentation(19, 2, 64, 64))
@@ -124,9 +122,67 @@ def test_an_update_on_a_gpu_does_not_synchronise():
     assert torch.equal(metric.confusion_matrix(), 2 * confusion_matrix(predictions, target, 19))
 
 
+def counted(*pairs, num_classes=2):
+    metric = MeanIoU(num_classes)
+    for prediction, true in pairs:
+        metric.update(torch.tensor([prediction]), torch.tensor([true]))
+    return metric
+
+
 def test_counts_under_inference_mode_and_reads_outside():
     metric = MeanIoU(2)
     with torch.inference_mode():
         metric.update(torch.tensor([0]), torch.tensor([0]))
     metric.update(torch.tensor([1]), torch.tensor([1]))
     assert metric.confusion_matrix().tolist() == [[1, 0], [0, 1]]
+
+
+def test_a_state_can_be_loaded_whatever_was_done_under_inference_mode():
+    state = counted((0, 1)).state_dict()
+    with torch.inference_mode():
+        new, updated, reset = MeanIoU(2), counted((0, 0)), counted((0, 0))
+        reset.reset()
+    for metric in (new, updated, reset):
+        metric.load_state_dict(state)
+        metric.update(torch.tensor([1]), torch.tensor([1]))
+        assert copy.deepcopy(metric).confusion_matrix().tolist() == [[0, 0], [1, 1]]
+
+
+def test_a_state_goes_on_elsewhere():
+    first, second = counted((0, 0), (1, 0)), counted((1, 1))
+    second.load_state_dict(first.state_dict())
+    second.update(torch.tensor([1]), torch.tensor([1]))
+    assert second.confusion_matrix().tolist() == [[1, 1], [0, 1]]
+    assert first.confusion_matrix().tolist() == [[1, 1], [0, 0]]  # and shares nothing
+    for twin in (copy.deepcopy(first), pickle.loads(pickle.dumps(first))):
+        twin.update(torch.tensor([1]), torch.tensor([1]))
+        assert twin.confusion_matrix().tolist() == [[1, 1], [0, 1]]
+    assert first.confusion_matrix().tolist() == [[1, 1], [0, 0]]
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        MeanIoU(3).load_state_dict(first.state_dict())
+
+
+def test_moves_with_the_model_and_keeps_its_integers_in_half_precision():
+    model = nn.ModuleDict({"layer": nn.Linear(2, 2), "metric": counted((0, 0))})
+    assert "metric.counts" in model.state_dict()
+    model.half()
+    assert model["layer"].weight.dtype == torch.float16
+    assert model["metric"].counts.dtype == torch.int64
+    assert model["metric"].compute() == 1
+    assert model.to("meta")["metric"].counts.device.type == "meta"
+
+
+def test_empty_batches_count_nothing():
+    metric = counted((0, 0))
+    for shape in ((0,), (0, 4, 4), (2, 0, 4)):
+        metric.update(torch.zeros(shape).byte(), torch.zeros(shape).long())
+    assert metric.confusion_matrix().tolist() == [[1, 0], [0, 0]]
+
+
+def test_numbers_of_numpy_are_taken_and_floats_refused():
+    metric = MeanIoU(np.uint8(19), ignore_index=np.uint8(255))
+    predictions, target = segmentation(19, 6, 7)
+    metric.update(predictions, target)
+    assert torch.equal(metric.confusion_matrix(), confusion_matrix(predictions, target, 19))
+    with pytest.raises(TypeError, match="integer"):
+        MeanIoU(19.0)

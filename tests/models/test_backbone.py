@@ -148,6 +148,17 @@ class TestRefusals:
         with pytest.raises(FileNotFoundError, match=r"'test_resnet'.*pretrained_cfg_overlay"):
             create("test_resnet", pretrained=True, pretrained_cfg_overlay=file)
 
+    def test_features_that_lack_the_edges_are_refused_before_weights_are_asked_for(
+        self, monkeypatch
+    ):
+        asked = record_requests(monkeypatch)
+        match = (
+            r"'inception_v3', which .*stride 16 are 17x17 for 299x299 .*edges; resnet18, .* work"
+        )
+        with pytest.raises(ValueError, match=match):
+            create("inception_v3", pretrained=True)
+        assert asked == [False]
+
     def test_a_size_that_the_backbone_cannot_have_is_refused(self):
         with pytest.raises(ValueError, match=r"fails at every size tried.*720x1280"):
             create("gcvit_xxtiny", img_size=(720, 1280))

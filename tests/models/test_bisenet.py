@@ -91,7 +91,7 @@ class TestOutput:
         assert {x.shape for x in (logits, *auxiliary)} == {(2, 5, *size)}
         logits, auxiliary = network.eval()(images)
         assert logits.shape == (2, 5, *size)
-        assert auxiliary is None
+        assert auxiliary == ()
 
     @settings(max_examples=15)
     @given(height=st.integers(32, 200), width=st.integers(32, 200))
@@ -129,8 +129,6 @@ class TestOutput:
             assert coarse.shape[-2:] == shape
             expected = F.interpolate(coarse, (70, 96), mode="bilinear", align_corners=False)
             torch.testing.assert_close(logits, expected)
-        with pytest.raises(ValueError, match="\"native\" or None, got 'coarse'"):
-            network(images, size="coarse")
 
     def test_another_size_holds_for_the_auxiliary_logits_too(self):
         output = tiny()(torch.rand(2, 3, 64, 96), size=(10, 20))
@@ -253,6 +251,14 @@ class TestSaving:
         images = torch.rand(1, in_channels, 64, 96)
         assert torch.equal(loaded(images).logits, network.eval()(images).logits)
 
+    def test_numbers_of_numpy_are_as_good_as_pythons(self, tmp_path):
+        network = tiny(np.uint8(5), in_channels=np.int64(4))
+        assert network(torch.rand(2, 4, 64, 64)).logits.shape == (2, 5, 64, 64)
+        network.save_pretrained(tmp_path)
+        config = json.loads((tmp_path / "config.json").read_text())
+        assert (config["num_classes"], config["in_channels"]) == (5, 4)
+        assert_same_weights(BiSeNet.from_pretrained(tmp_path), network)
+
     def test_the_config_holds_every_argument(self, tmp_path):
         arguments = {"num_classes": 5, "backbone": TINY, "pretrained_backbone": False}
         arguments |= {"in_channels": 4, "backbone_kwargs": {"drop_rate": 0.1}}
@@ -317,6 +323,130 @@ class TestSaving:
         assert torch.equal(torch.load(folder / "logits.pth"), expected)
 
 
+class Renamed(BiSeNet):
+    def __init__(self, classes, *, depth=2, **kwargs):
+        super().__init__(classes, TINY, **kwargs)
+        self.extra = nn.ModuleList(nn.Conv2d(1, 1, 1) for _ in range(depth))
+
+
+class RenamedAgain(Renamed):
+    def __init__(self, *args, tops=1, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.tops = nn.Linear(tops, 1)
+
+
+class PassedOn(BiSeNet):
+    def __init__(self, *args, depth=2, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.extra = nn.Linear(depth, depth)
+
+
+class Fewer(BiSeNet):
+    def __init__(self, num_classes):
+        super().__init__(num_classes, TINY)
+
+
+class Fixed(BiSeNet):
+    def __init__(self):
+        super().__init__(5, TINY, pretrained_backbone=False)
+
+
+class Configured(BiSeNet):
+    def __init__(self, config):
+        super().__init__(config["classes"], TINY, pretrained_backbone=False)
+        self.config = config
+
+
+class Active(BiSeNet):
+    def __init__(self, activation, num_classes=5):
+        super().__init__(num_classes, TINY, pretrained_backbone=False)
+        self.activation = activation
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Weights that timm would fetch are random ones, and counted."""
+    create, asked = timm.create_model, []
+
+    def record(*args, pretrained, **kwargs):
+        asked.append(pretrained)
+        return create(*args, pretrained=False, **kwargs)
+
+    monkeypatch.setattr(timm, "create_model", record)
+    return asked
+
+
+@pytest.mark.usefixtures("offline")
+class TestSubclasses:
+    @pytest.mark.parametrize(
+        ("build", "saved"),
+        [
+            (lambda: Renamed(4, depth=3), {"classes": 4, "depth": 3}),
+            (lambda: Renamed(np.int64(4)), {"classes": 4, "depth": 2}),
+            (lambda: Renamed(4, in_channels=1), {"classes": 4, "depth": 2, "in_channels": 1}),
+            (lambda: RenamedAgain(4, tops=2), {"classes": 4, "tops": 2}),
+            (lambda: PassedOn(4, TINY, depth=3), {"num_classes": 4, "backbone": TINY, "depth": 3}),
+            (lambda: Fewer(num_classes=4), {"num_classes": 4}),
+            (lambda: Configured({"classes": 4}), {"classes": 4}),
+        ],
+    )
+    def test_arguments_of_their_own_are_saved_and_loaded(self, build, saved, tmp_path, asked):
+        network = build()
+        network.save_pretrained(tmp_path)
+        assert json.loads((tmp_path / "config.json").read_text()) == saved
+        asked.clear()
+        loaded = type(network).from_pretrained(tmp_path)
+        assert_same_weights(loaded, network)
+        assert not loaded.training
+        assert not any(asked)
+        loaded.save_pretrained(tmp_path / "again")
+        assert_same_weights(type(network).from_pretrained(tmp_path / "again"), network)
+
+    def test_without_arguments_there_is_no_config_to_miss(self, tmp_path):
+        network = Fixed()
+        network.save_pretrained(tmp_path)
+        assert not (tmp_path / "config.json").exists()
+        assert_same_weights(Fixed.from_pretrained(tmp_path), network)
+
+    def test_what_json_cannot_hold_is_given_when_loading(self, tmp_path):
+        network = Active(nn.ReLU())
+        network.save_pretrained(tmp_path)
+        with pytest.raises(TypeError, match=r"that Active takes: .*'activation'.*name=value"):
+            Active.from_pretrained(tmp_path)
+        loaded = Active.from_pretrained(tmp_path, activation=network.activation)
+        assert_same_weights(loaded, network)
+
+    @pytest.mark.usefixtures("asked")
+    def test_another_class_than_the_saved_one_is_refused(self, tmp_path):
+        Renamed(4).save_pretrained(tmp_path)
+        with pytest.raises(TypeError, match=r"that BiSeNet takes: .*'num_classes'.*was saved"):
+            BiSeNet.from_pretrained(tmp_path)
+
+    def test_a_config_that_is_missing_is_named_though_all_arguments_have_defaults(self, tmp_path):
+        class Default(BiSeNet):
+            def __init__(self, num_classes=5):
+                super().__init__(num_classes, TINY, pretrained_backbone=False)
+
+        network = Default()
+        network.save_pretrained(tmp_path)
+        (tmp_path / "config.json").unlink()
+        with pytest.raises(FileNotFoundError, match=r"config\.json"):
+            Default.from_pretrained(tmp_path)
+        assert_same_weights(Default.from_pretrained(tmp_path, num_classes=5), network)
+
+    def test_a_missing_config_is_not_taken_for_one(self, tmp_path):
+        Configured({"classes": 4}).save_pretrained(tmp_path)
+        (tmp_path / "config.json").unlink()
+        with pytest.raises(FileNotFoundError, match=r"config\.json"):
+            Configured.from_pretrained(tmp_path)
+
+    def test_a_network_that_is_built_after_a_failure_fetches_its_weights(self, tmp_path, asked):
+        with pytest.raises(FileNotFoundError):
+            BiSeNet.from_pretrained(tmp_path, num_classes=5)
+        BiSeNet(5, TINY)
+        assert any(asked)
+
+
 def assert_same_weights(loaded, network):
     torch.testing.assert_close(loaded.state_dict(), network.state_dict(), rtol=0, atol=0)
 
@@ -377,6 +507,12 @@ class TestErrors:
         with pytest.raises(TypeError, match=r"floating-point images, got torch\.uint8.*by 255"):
             tiny()(torch.zeros(1, 3, 64, 64, dtype=torch.uint8))
 
+    @pytest.mark.parametrize("size", [(0, 5), (5, -1), (5,), (5, 6, 7), (5.0, 6), "coarse"])
+    def test_logits_of_no_size_are_refused(self, size):
+        with pytest.raises(ValueError, match=r'at least 1, "native" or None') as error:
+            tiny().eval()(torch.rand(1, 3, 64, 64), size=size)
+        assert repr(size) in str(error.value)
+
     def test_what_is_no_tensor_is_refused(self):
         with pytest.raises(TypeError, match="ndarray"):
             tiny()(np.zeros((1, 3, 64, 64), dtype=np.float32))
@@ -403,7 +539,7 @@ class TestErrors:
             assert network.feature_info.reduction() == [16, 32]
 
     @pytest.mark.parametrize(
-        ("num_classes", "in_channels"), [(0, 3), (5, 0), (5.0, 3), (np.int64(5), 3)]
+        ("num_classes", "in_channels"), [(0, 3), (5, 0), (5.0, 3), (np.float64(5), 3)]
     )
     def test_other_numbers_of_classes_or_channels_are_refused(self, num_classes, in_channels):
         given = re.escape(f"got {num_classes!r} and {in_channels!r}")

@@ -1,13 +1,17 @@
 """One graph for every batch and size: torch.export, torch.compile, ONNX; and lower precision."""
 
+import copy
 import math
 
 import onnx
 import pytest
 import torch
 from onnxruntime import InferenceSession
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 from torch.export import Dim
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils.tensorboard import SummaryWriter
 
 from uda_seg.models import BiSeNet
 
@@ -73,10 +77,55 @@ def test_one_graph_without_breaks_compiles_for_all_sizes(backbone, training):
         with torch.no_grad():
             output, expected = compiled(images), network(images)
         torch.testing.assert_close(output.logits, expected.logits)
-        assert (output.auxiliary is None) is not training
-        if training:
-            torch.testing.assert_close(output.auxiliary, expected.auxiliary)
+        assert len(output.auxiliary) == 2 * training
+        torch.testing.assert_close(output.auxiliary, expected.auxiliary)
     assert len(graphs) == 1
+
+
+def test_compiled_without_a_word_it_serves_sizes_that_change():
+    torch.compiler.reset()
+    network = lively()
+    compiled = torch.compile(network, fullgraph=True, backend="eager")
+    for shape in [(2, 3, 64, 96), (3, 3, 97, 130), (4, 3, 72, 255)]:
+        images = torch.randn(shape)
+        with torch.no_grad():
+            torch.testing.assert_close(compiled(images).logits, network(images).logits)
+
+
+tracing = pytest.mark.filterwarnings(
+    "ignore:`torch.jit",
+    "ignore::torch.jit.TracerWarning",  # of its end, and of our checks of sizes
+)
+
+
+@tracing
+@pytest.mark.parametrize(("backbone", "training"), [("plain", True), ("channels last", False)])
+def test_a_trace_is_the_network_at_its_size(backbone, training, tmp_path):
+    network, images = lively(backbone).train(training), torch.randn(TRACED)
+    kept = copy.deepcopy(network)  # training moves its statistics
+    traced = torch.jit.trace(network, images, check_trace=False)
+    traced.save(tmp_path / "network.pt")
+    output = torch.jit.load(tmp_path / "network.pt")(images)
+    expected = kept(images)
+    assert len(output) == 2
+    torch.testing.assert_close(output[0], expected.logits)
+    torch.testing.assert_close(tuple(output[1]), expected.auxiliary)
+
+
+@tracing
+def test_tensorboard_draws_the_network(tmp_path):
+    with SummaryWriter(tmp_path) as writer:
+        writer.add_graph(lively(), torch.randn(TRACED))
+    events = EventAccumulator(str(tmp_path)).Reload()
+    names = {node.name for node in events.Graph().node}
+    assert any("context_path" in name for name in names)
+
+
+def test_make_fx_gives_a_graph_of_operators():
+    network, images = lively(), torch.randn(TRACED)
+    with torch.no_grad():
+        graph = make_fx(network)(images)
+        torch.testing.assert_close(graph(images), network(images))
 
 
 def test_a_compiled_network_still_refuses_what_is_too_small():

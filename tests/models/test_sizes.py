@@ -5,24 +5,27 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import nn
 
-from uda_seg.models._sizes import ImageSizes, crop_features, find_image_sizes, fit_images
+from uda_seg.models._sizes import (
+    ImageSizes,
+    crop_features,
+    find_image_sizes,
+    fit_images,
+    require_cover,
+)
 
 sides = st.integers(1, 200)
 
 
-class Picky(nn.Module):
+def picky(takes):
     """Takes the image sizes that pass a test."""
 
-    def __init__(self, takes):
-        super().__init__()
-        self.takes = takes
-
-    def forward(self, images):
+    def run(images):
         assert images.device.type == "meta"
-        if not self.takes(*images.shape[-2:]):
+        if not takes(*images.shape[-2:]):
             raise RuntimeError("the size of tensor a must match the size of tensor b")
+
+    return run
 
 
 class TestFinding:
@@ -40,14 +43,12 @@ class TestFinding:
         ],
     )
     def test_finds_the_most_that_a_backbone_takes(self, takes, sizes):
-        assert find_image_sizes(Picky(takes), 3, [(64, 96), (256, 256)]) == sizes
+        assert find_image_sizes(picky(takes), 3, [(64, 96), (256, 256)]) == sizes
 
     def test_a_backbone_that_never_runs_is_refused_with_its_complaint(self):
-        backbone = Picky(lambda *_: False)
-        with pytest.raises(
-            ValueError, match=r"runs on images of 4 channels.*97x289.*64x96"
-        ) as error:
-            find_image_sizes(backbone, 4, [(64, 96)])
+        run = picky(lambda *_: False)
+        with pytest.raises(ValueError, match=r"every size tried \(97x289, 96x288.*64x96") as error:
+            find_image_sizes(run, 4, [(64, 96)])
         assert "tensor a must match" in str(error.value.__cause__)
 
 
@@ -88,3 +89,15 @@ class TestFitting:
         with pytest.raises(ValueError, match=r"64x96 pixels.*img_size.*strict_img_size") as error:
             fit_images(torch.rand(1, 1, *size), ImageSizes((64, 96), fixed=True))
         assert f"got {size[0]}x{size[1]}" in str(error.value)
+
+
+class TestCovering:
+    @pytest.mark.parametrize("extents", [(6, 18), (7, 19), (6, 19)])
+    def test_sizes_may_be_rounded_either_way(self, extents):
+        require_cover(torch.empty(1, 1, *extents), torch.empty(1, 3, 97, 289), 16)
+
+    @pytest.mark.parametrize("extents", [(5, 18), (6, 17), (8, 19), (4, 16)])
+    def test_features_without_an_edge_are_refused(self, extents):
+        with pytest.raises(ValueError, match=r"stride 16 are .* for 97x289 pixels") as error:
+            require_cover(torch.empty(1, 1, *extents), torch.empty(1, 3, 97, 289), 16)
+        assert f"are {extents[0]}x{extents[1]} for" in str(error.value)

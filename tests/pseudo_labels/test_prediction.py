@@ -88,7 +88,7 @@ def test_thresholds_and_probabilities_that_do_not_fit_are_refused():
         pseudo_label(torch.rand(1, 3, 4, 4), torch.rand(2))
     with pytest.raises(ValueError, match=r"\(B, K, H, W\), got \(3, 4, 4\)"):
         pseudo_label(torch.rand(3, 4, 4))
-    with pytest.raises(ValueError, match=r"got a highest of 2.*softmax"):
+    with pytest.raises(ValueError, match=r"a highest of 2;.*softmax"):
         pseudo_label(torch.full((1, 3, 4, 4), 2.0))
 
 
@@ -96,3 +96,31 @@ def test_thresholds_and_probabilities_that_do_not_fit_are_refused():
 def test_thresholds_that_none_or_all_would_pass_are_refused(threshold):
     with pytest.raises(ValueError, match=r"threshold in \[0, 1\], got"):
         pseudo_label(torch.rand(1, 3, 4, 4), threshold)
+
+
+def test_an_image_without_classes_is_refused_and_an_empty_batch_is_none():
+    with pytest.raises(ValueError, match=r"\(B, K, H, W\), got \(1, 0, 4, 4\)"):
+        pseudo_label(torch.rand(1, 0, 4, 4))
+    assert pseudo_label(torch.rand(0, 3, 4, 4), torch.rand(3)).shape == (0, 4, 4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("threshold_dtype", [torch.float32, torch.float64])
+def test_a_number_and_a_tensor_are_one_threshold_in_every_precision(dtype, threshold_dtype):
+    # The nearest numbers to 0.9 from below to above, of which bfloat16 has one on either side.
+    near = torch.linspace(0.88, 0.92, 41, dtype=torch.float64).to(dtype)
+    probabilities = torch.stack([near, 1 - near]).reshape(1, 2, 1, -1)
+    expected = [0 if each >= np.float32(0.9) else 255 for each in near.tolist()]
+    if dtype == torch.float64:
+        expected = [0 if each >= 0.9 else 255 for each in near.tolist()]
+    of_a_number = pseudo_label(probabilities, 0.9)
+    assert of_a_number.flatten().tolist() == expected
+    if (dtype, threshold_dtype) != (torch.float64, torch.float32):  # whose 0.9 is another number
+        for threshold in (torch.tensor(0.9), torch.tensor([0.9, 0.9])):
+            threshold = torch.full_like(threshold, 0.9, dtype=threshold_dtype)
+            assert torch.equal(pseudo_label(probabilities, threshold), of_a_number)
+
+
+def test_the_id_to_ignore_may_be_numpys():
+    labels = pseudo_label(torch.rand(1, 2, 3, 3) / 2, 0.9, ignore_index=np.uint8(255))
+    assert (labels == 255).all()

@@ -49,5 +49,13 @@ def test_a_threshold_out_of_range_is_refused(threshold):
 
 
 def test_logits_are_refused():
-    with pytest.raises(ValueError, match=r"got a highest of 3.*softmax"):
+    with pytest.raises(ValueError, match=r"a highest of 3;.*softmax"):
         confident_share(torch.full((1, 2, 4, 4), 3.0))
+
+
+def test_half_precision_does_not_move_the_threshold():
+    # In float16 0.968 is 0.9678, in bfloat16 it is 0.96875.
+    for dtype, below, above in ((torch.float16, 0.9678, 0.9683), (torch.bfloat16, 0.9648, 0.9688)):
+        sure = torch.tensor([below, above]).to(dtype)
+        probabilities = torch.stack([sure, 1 - sure]).reshape(1, 2, 1, 2)
+        assert confident_share(probabilities).item() == 0.5

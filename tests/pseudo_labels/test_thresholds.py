@@ -1,12 +1,17 @@
 """Streamed class-wise thresholds against sorting all confidences."""
 
+import copy
 import math
+import pickle
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from oracles.distributed import threshold_share
 from uda_seg.pseudo_labels import ClassThresholds
@@ -110,3 +115,83 @@ def test_logits_and_not_a_number_are_refused(wrong):
         thresholds.update(given)
     thresholds.update(torch.ones(1, 3, 2, 2))  # a certain pixel is none
     thresholds.update(torch.ones(0, 3, 2, 2))
+
+
+def counted(*batches, classes=3):
+    thresholds = ClassThresholds(classes, cap=1.0)
+    for seed in batches:
+        thresholds.update(predictions(1, classes, seed)[0])
+    return thresholds
+
+
+def test_counts_under_inference_mode_and_goes_on_outside():
+    with torch.inference_mode():
+        thresholds = counted(0)
+        moved = counted(0).to("meta").to_empty(device="cpu")  # its counts are of inference mode
+        moved.counts.copy_(thresholds.counts)
+    for each in (thresholds, moved):
+        each.update(predictions(1, 3, 1)[0])
+        with torch.inference_mode():
+            each.update(predictions(1, 3, 2)[0])
+        assert torch.equal(each.compute(), counted(0, 1, 2).compute())
+    thresholds.load_state_dict(counted(5).state_dict())
+    assert torch.equal(thresholds.compute(), counted(5).compute())
+    with torch.inference_mode():
+        thresholds.reset()
+    thresholds.update(predictions(1, 3, 7)[0])
+    assert torch.equal(thresholds.compute(), counted(7).compute())
+
+
+def test_a_state_goes_on_elsewhere():
+    first, second = counted(0), counted(5)
+    second.load_state_dict(first.state_dict())
+    for twin in (second, copy.deepcopy(first), pickle.loads(pickle.dumps(first))):
+        twin.update(predictions(1, 3, 1)[0])
+        assert torch.equal(twin.compute(), counted(0, 1).compute())
+    assert torch.equal(first.compute(), counted(0).compute())
+
+
+def test_moves_with_the_model_and_keeps_its_integers_in_half_precision():
+    model = nn.ModuleDict({"layer": nn.Linear(2, 2), "thresholds": counted(0)})
+    assert "thresholds.counts" in model.state_dict()
+    model.half()
+    assert model["layer"].weight.dtype == torch.float16
+    assert model["thresholds"].counts.dtype == torch.int64
+    assert torch.equal(model["thresholds"].compute(), counted(0).compute())
+    assert model.to("meta")["thresholds"].counts.device.type == "meta"
+
+
+class Largest(TorchDispatchMode):
+    """The most numbers that one operation makes anew."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        given = {id(each) for each in tree_leaves((args, kwargs))}
+        for each in tree_leaves(result):
+            if isinstance(each, torch.Tensor) and id(each) not in given:
+                self.numbers = max(self.numbers, each.numel())
+        return result
+
+
+def test_an_update_of_many_classes_costs_what_its_pixels_cost():
+    thresholds, probabilities = ClassThresholds(150), torch.rand(1, 150, 4, 4).softmax(dim=1)
+    with Largest() as largest:
+        thresholds.update(probabilities)
+    assert largest.numbers <= probabilities.numel()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_takes_probabilities_of_every_precision(dtype):
+    thresholds, expected = ClassThresholds(3, cap=1.0), ClassThresholds(3, cap=1.0)
+    probabilities = predictions(1, 3)[0].to(dtype)
+    thresholds.update(probabilities)
+    expected.update(probabilities.float())
+    assert torch.equal(thresholds.compute(), expected.compute())
+
+
+def test_a_number_of_numpy_is_taken_and_a_float_refused():
+    assert ClassThresholds(np.uint8(3)).compute().shape == (3,)
+    with pytest.raises(TypeError, match="integer"):
+        ClassThresholds(3.0)

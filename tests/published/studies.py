@@ -2,7 +2,8 @@
 
 from statistics import mean, stdev
 
-from published import results
+from evaluation.results import read_results
+from published import ROOT
 from uda_seg.metrics import gap_recovered
 
 MAIN = (
@@ -33,7 +34,7 @@ README = {
 
 def scores(study):
     """mIoU in % of each seed, of the rows that have several."""
-    rows = results(study)["rows"]
+    rows = read_results(ROOT / f"benchmarks/results/{study}.json")
     by_seed = {
         name: [100 * each["mIoU"] for each in seeds.values()] for name, seeds in rows.items()
     }

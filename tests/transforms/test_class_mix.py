@@ -127,16 +127,80 @@ def test_an_empty_batch_stays_empty():
     assert class_mix(images, labels, images, labels).images.shape == (0, 3, 4, 5)
 
 
-def test_compiles_without_graph_breaks():
+def test_a_generator_replaces_the_global_one():
+    images, labels, _ = batch(4, 8, 8, 19)
+    torch.manual_seed(0)
+    expected = class_mix(images, labels, images, labels).pasted
+    state = torch.get_rng_state()
+    results = [
+        class_mix(images, labels, images, labels, generator=torch.Generator().manual_seed(seed))
+        for seed in (0, 0, 1)
+    ]
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(results[0].pasted, expected)
+    assert torch.equal(results[1].pasted, expected)
+    assert not torch.equal(results[2].pasted, expected)
+
+
+INTEGERS = [
+    torch.uint8, torch.int8, torch.int16, torch.uint16, torch.int32, torch.uint32, torch.int64,
+    torch.uint64,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+@pytest.mark.parametrize("ignore_index", [255, -100, 7])
+def test_labels_of_any_integer_type_give_the_same(dtype, ignore_index):
+    images, labels, _ = batch(2, 8, 8, 19)
+    labels = labels.masked_fill(labels == 255, 7)  # within int8
+    expected, same = (
+        class_mix(
+            images, source, 1 - images, target, ignore_index=ignore_index,
+            generator=torch.Generator().manual_seed(0),
+        )
+        for source, target in (
+            (labels, labels.flip(0)),
+            (labels.to(dtype), labels.flip(0).to(dtype)),
+        )
+    )  # fmt: skip
+    assert same.labels.dtype == torch.int64
+    assert all(map(torch.equal, same, expected))
+
+
+@pytest.mark.parametrize("source_axis", [False, True])
+@pytest.mark.parametrize("target_axis", [False, True])
+@pytest.mark.parametrize("weights_axis", [False, True, None])
+def test_masks_with_a_channel_give_the_same_with_the_sources_axes(
+    source_axis, target_axis, weights_axis
+):
     images, labels, weights = batch(2, 8, 8, 19)
-    compiled = torch.compile(class_mix, backend="aot_eager", fullgraph=True)
-    mixed = compiled(images, labels, 1 - images, labels.flip(0), target_weights=weights)
-    for each in range(2):
-        chosen = classes_of(labels[each][mixed.pasted[each]])
-        assert len(chosen) == math.ceil(len(classes_of(labels[each])) / 2)
-        source = images[each], labels[each], torch.ones(8, 8)
-        target = 1 - images[each], labels.flip(0)[each], weights[each]
-        assert torch.equal(mixed.images[each], paste(source, target, chosen)[0])
+    targets = labels.flip(0)
+    weights = weights[:, 0, 0] if weights_axis is None else weights
+    expected = class_mix(
+        images, labels, 1 - images, targets, target_weights=weights,
+        generator=torch.Generator().manual_seed(0),
+    )  # fmt: skip
+    mixed = class_mix(
+        images,
+        labels[:, None] if source_axis else labels,
+        1 - images,
+        targets[:, None] if target_axis else targets,
+        target_weights=weights[:, None] if weights_axis else weights,
+        generator=torch.Generator().manual_seed(0),
+    )
+    assert torch.equal(mixed.images, expected.images)
+    for part, whole in zip(mixed[1:], expected[1:], strict=True):
+        assert torch.equal(part, whole[:, None] if source_axis else whole)
+
+
+def test_ids_out_of_range_are_no_class_where_they_cannot_be_refused():
+    torch.compiler.reset()
+    images, labels = torch.zeros(1, 3, 1, 5), torch.tensor([[[4, -1, 256, 255, 10**6]]])
+    mixed = torch.compile(class_mix, backend="aot_eager", fullgraph=True)(
+        images, labels, images + 1, torch.full_like(labels, 9)
+    )
+    assert mixed.labels.tolist() == [[[4, 9, 9, 9, 9]]]
+    assert mixed.pasted.tolist() == [[[True, False, False, False, False]]]
 
 
 @pytest.mark.parametrize("wrong", [-1, 256, -100])
@@ -154,7 +218,7 @@ def test_ids_out_of_range_are_refused(wrong):
         ({"images": torch.zeros(3, 4, 5)}, r"one shape \(B, C, H, W\), got \(3, 4, 5\)"),
         ({"labels": torch.zeros(2, 4, 6).long()}, r"source labels of shape \(2, 4, 5\)"),
         ({"target_labels": torch.zeros(1, 4, 5).long()}, r"target labels .* got \(1, 4, 5\)"),
-        ({"target_weights": torch.zeros(2, 4)}, r"weights of shape \(2, 4, 5\) or \(2,\)"),
+        ({"target_weights": torch.zeros(2, 4)}, r"\(2, 4, 5\), \(2, 1, 4, 5\) or \(2,\)"),
     ],
 )
 def test_shapes_that_do_not_fit_are_refused(replaced, message):
@@ -171,9 +235,9 @@ def test_shapes_that_do_not_fit_are_refused(replaced, message):
 
 def test_types_that_do_not_fit_are_refused():
     images, labels = torch.zeros(1, 3, 2, 2), torch.zeros(1, 2, 2, dtype=torch.int64)
-    with pytest.raises(TypeError, match=r"source labels of type int64, got torch\.uint8"):
-        class_mix(images, labels.byte(), images, labels)
-    with pytest.raises(TypeError, match=r"target labels of type int64, got torch\.float32"):
+    with pytest.raises(TypeError, match=r"source labels of an integer type, got torch\.bool"):
+        class_mix(images, labels.bool(), images, labels)
+    with pytest.raises(TypeError, match=r"target labels of an integer type, got torch\.float32"):
         class_mix(images, labels, images, labels.float())
     with pytest.raises(TypeError, match=r"one type, got torch\.float32 and torch\.uint8"):
         class_mix(images, labels, images.byte(), labels)

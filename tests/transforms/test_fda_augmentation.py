@@ -1,12 +1,15 @@
 """The promises of FDA's kornia class."""
 
-import kornia.augmentation as K
+import copy
+import gc
+import pickle
+import weakref
+
 import pytest
 import torch
 
 from oracles.images import assert_exact, images
 from uda_seg.transforms import FDA, fourier_domain_adaptation, low_frequency_amplitude
-from uda_seg.transforms import _fda_augmentation as fda_augmentation
 
 
 def test_does_what_the_function_does():
@@ -73,14 +76,13 @@ def test_a_single_image_keeps_its_shape_on_request(keepdim, shape):
     assert_exact(adapted.reshape(1, 3, 8, 9), expected)
 
 
-def test_replays_its_parameters_with_and_without_the_target():
+def test_replays_its_draws_with_the_target():
     source, target = images(8, 3, 20, 20)
     fda = FDA((0.0, 0.5), p=0.5)
     adapted = fda(source, target)
     params = fda._params
     fda(source, target)  # other draws in between
     assert torch.equal(fda(source, target, params=params), adapted)
-    assert torch.equal(fda(source, params=params), adapted)
 
 
 def test_replays_its_draws_with_another_target_and_leaves_them_alone():
@@ -90,15 +92,127 @@ def test_replays_its_draws_with_another_target_and_leaves_them_alone():
     params = fda._params
     other = fda(source, source.flip(0), params=params)
     assert_exact(other, fourier_domain_adaptation(source, source.flip(0), params["beta"]))
-    assert torch.equal(fda(source, params=params), adapted)
+    assert torch.equal(fda(source, target, params=params), adapted)
 
 
 def test_asks_for_a_target():
     source, target = images(1, 3, 8, 8)
     fda = FDA(0.1)
     fda(source, target)  # an earlier call's target must not serve
-    with pytest.raises(ValueError, match=r"target image.*fda\(source, target\)"):
+    for params in (None, fda._params):
+        with pytest.raises(ValueError, match=r"target image.*fda\(source, target\)"):
+            fda(source, params=params)
+
+
+@pytest.mark.parametrize("call", [{}, {"beta": torch.tensor([0.1, 0.2]), "save_kwargs": True}])
+def test_no_target_outlives_its_call_or_its_error(call):
+    source, target = images(2, 3, 8, 8)
+    fda, gone = FDA((0.1, 0.2), p=0.5), weakref.ref(target)
+    fda(source, target, **call)
+    with pytest.raises(ValueError, match="frequencies up to"):
+        fda(source.repeat(1, 1, 9, 9), target)
+    del target
+    gc.collect()
+    assert gone() is None
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda fda: pickle.loads(pickle.dumps(fda))])
+def test_a_copy_has_the_settings_and_the_draws_and_no_target(copied):
+    source, target = images(4, 3, 8, 8)
+    fda = FDA((0.1, 0.4), p=0.5, same_on_batch=True)
+    fda.set_target(target)
+    adapted = fda(source)
+    copy_of_it = copied(fda)
+    assert repr(copy_of_it) == repr(fda)
+    assert torch.equal(copy_of_it(source, target, params=copy_of_it._params), adapted)
+    with pytest.raises(ValueError, match="set_target"):
+        copy_of_it(source)
+    assert torch.equal(fda(source, params=fda._params), adapted)
+    assert all("target" not in name for name in fda.state_dict())
+    assert len(pickle.dumps(fda)) == len(pickle.dumps(copy_of_it))
+
+
+@pytest.mark.parametrize("settings", [0.1, (0.0, 0.1)])
+def test_a_bank_too_narrow_is_refused_at_the_first_call_whatever_is_drawn(settings):
+    # The upper end of the range asks for 9 frequencies of this source, and the bank has 6.
+    bank = low_frequency_amplitude(images(4, 3, 64, 80)[0], 0.1)
+    source, fda = images(4, 3, 97, 131)[0], FDA(settings)
+    params = fda.forward_parameters(source.shape)
+    if "beta" in params:
+        params["beta"].zero_()
+    with pytest.raises(ValueError, match=r"frequencies up to 9, .* with 6"):
+        fda(source, bank, params=params)
+    assert fda(source, bank, beta=0.06).shape == source.shape
+
+
+@pytest.mark.parametrize("number", [2, 3, 7])
+@pytest.mark.parametrize("banked", [False, True])
+def test_of_another_number_of_targets_each_source_draws_one(number, banked):
+    torch.manual_seed(0)
+    source, targets = images(5, 3, 12, 16)[0], images(number, 3, 12, 16, seed=1)[0]
+    each = [fourier_domain_adaptation(source, target[None], 0.2) for target in targets]
+    styles = low_frequency_amplitude(targets, 0.2) if banked else targets
+    fda, drawn = FDA(0.2), []
+    for _ in range(20):
+        adapted = fda(source, styles)
+        near = [(one - adapted).abs().flatten(1).amax(1) < 1e-12 for one in each]
+        drawn.append(torch.stack(near).nonzero()[:, 0].tolist())
+        assert torch.equal(fda(source, styles, params=fda._params), adapted)
+    assert all(len(ones) == 5 for ones in drawn)
+    assert {one for ones in drawn for one in ones} == set(range(number))
+    assert any(len(set(ones)) > 1 for ones in drawn)
+
+
+def test_same_on_batch_draws_one_target_for_all():
+    source, targets = images(4, 3, 12, 16)[0], images(9, 3, 12, 16)[0]
+    fda = FDA(0.2, same_on_batch=True)
+    fda(source, targets)
+    assert fda._params["draw"].unique().numel() == 1
+
+
+def test_as_many_targets_as_sources_go_together_in_order():
+    source, target = images(4, 3, 20, 20)
+    fda = FDA(0.2)
+    fda.set_target(target)
+    expected = fourier_domain_adaptation(source, target, 0.2)
+    assert_exact(fda(source), expected)
+    assert_exact(
+        fda(source, target.flip(0)), fourier_domain_adaptation(source, target.flip(0), 0.2)
+    )
+    assert_exact(fda(source), expected)  # a call's target leaves the set one alone
+    fda.set_target(None)
+    with pytest.raises(ValueError, match="set_target"):
         fda(source)
+
+
+@pytest.mark.parametrize(
+    ("target", "error", "message"),
+    [
+        (torch.zeros(2, 3, 8, 8, dtype=torch.uint8), TypeError, "target images, .*uint8; divide"),
+        (torch.zeros(8, 8), ValueError, r"target images of shape .* got \(8, 8\)"),
+        (torch.zeros(0, 3, 8, 8), ValueError, r"at least one of target images"),
+        (torch.zeros(0, 3, 2, 3, 3), ValueError, r"amplitude .* got \(0, 3, 2, 3, 3\)"),
+        (torch.zeros(2, 3, 2, 3, 4), ValueError, r"amplitude .* got \(2, 3, 2, 3, 4\)"),
+    ],
+)
+def test_what_is_no_target_is_refused_when_it_is_set(target, error, message):
+    with pytest.raises(error, match=message):
+        FDA().set_target(target)
+
+
+@pytest.mark.parametrize("which", ["source", "target"])
+def test_integer_images_are_refused_with_advice(which):
+    given = dict(zip(("source", "target"), images(1, 3, 8, 8), strict=True))
+    given[which] = torch.zeros(1, 3, 8, 8, dtype=torch.uint8)
+    with pytest.raises(TypeError, match=rf"{which}.*torch.uint8.*divide.*255"):
+        FDA(0.1)(**given)
+
+
+@pytest.mark.parametrize("number", [2, 5])
+def test_a_target_or_bank_may_stay_on_another_device(number):
+    source, target = images(2, 3, 8, 8)[0].to("meta"), images(number, 3, 8, 8)[0]
+    for style in (target, low_frequency_amplitude(target, 0.1)):
+        assert FDA(0.1)(source, style).device.type == "meta"
 
 
 @pytest.mark.parametrize(
@@ -131,105 +245,12 @@ def test_a_call_may_bring_its_own_betas(settings, p):
     applied = fda._params["batch_prob"].view(-1, 1, 1, 1) > 0.5
     expected = fourier_domain_adaptation(source, target, betas)
     assert_exact(adapted, torch.where(applied, expected, source))
-    assert torch.equal(fda(source, params=fda._params), adapted)
-
-
-@pytest.mark.parametrize("which", ["source", "target"])
-def test_refuses_integer_images_with_advice_also_in_a_container(which):
-    given = dict(zip(("source", "target"), images(1, 3, 8, 8), strict=True))
-    given[which] = torch.zeros(1, 3, 8, 8, dtype=torch.uint8)
-    message = rf"{which}.*torch.uint8.*divide.*255"
-    with pytest.raises(TypeError, match=message):
-        FDA(0.1)(**given)
-    augment = K.AugmentationSequential(FDA(0.1), data_keys=["input"])
-    params = augment.forward_parameters(given["source"].shape)
-    params[0].data["target"] = given["target"]
-    with pytest.raises(TypeError, match=message):
-        augment(given["source"], params=params)
-
-
-def test_a_target_or_bank_may_stay_on_another_device(monkeypatch):
-    source, target = images(2, 3, 8, 8)
-    seen = []
-    monkeypatch.setattr(
-        fda_augmentation,
-        "fourier_domain_adaptation",
-        lambda source, target, _: seen.append(target.device) or source,
-    )
-    FDA(0.1)(source.to("meta"), target)
-    FDA(0.1)(source.to("meta"), low_frequency_amplitude(target, 0.1))
-    assert seen == [torch.device("meta")] * 2
+    assert torch.equal(fda(source, target, params=fda._params), adapted)
 
 
 @pytest.mark.parametrize("beta", [0.05, (0.01, 0.1)])
 def test_shows_its_beta(beta):
     assert f"beta={beta}" in repr(FDA(beta))
-
-
-def test_in_a_container_the_image_is_adapted_and_the_mask_is_not():
-    source, target = images(4, 3, 16, 24, dtype=torch.float32)
-    mask = torch.randint(19, (4, 1, 16, 24)).float()
-    augment = K.AugmentationSequential(FDA((0.0, 0.5)), data_keys=["input", "mask"])
-    params = augment.forward_parameters(source.shape)
-    params[0].data["target"] = target
-    adapted, same_mask = augment(source, mask, params=params)
-    expected = fourier_domain_adaptation(source, target, params[0].data["beta"])
-    torch.testing.assert_close(adapted, expected, rtol=0, atol=0)
-    assert torch.equal(same_mask, mask)
-
-
-def test_a_container_without_a_style_says_where_to_put_it():
-    augment = K.AugmentationSequential(FDA(0.1), data_keys=["input"])
-    with pytest.raises(ValueError, match='parameters under "target"'):
-        augment(torch.rand(1, 3, 8, 8))
-
-
-def test_in_a_container_boxes_and_keypoints_stay_and_the_draws_replay():
-    source, target = images(3, 3, 16, 24, dtype=torch.float32)
-    boxes = torch.tensor([[[1.0, 2.0, 9.0, 8.0]]]).expand(3, -1, -1)
-    points = torch.tensor([[[3.0, 4.0]]]).expand(3, -1, -1)
-    keys = ["input", "bbox_xyxy", "keypoints"]
-    augment = K.AugmentationSequential(FDA((0.0, 0.5), p=0.5), data_keys=keys)
-    params = augment.forward_parameters(source.shape)
-    params[0].data["target"] = target
-    adapted, same_boxes, same_points = augment(source, boxes, points, params=params)
-    assert torch.equal(same_boxes, boxes)
-    assert torch.equal(same_points, points)
-    again, _, _ = augment(source, boxes, points, params=augment._params)
-    assert torch.equal(again, adapted)
-    assert not torch.equal(adapted, source)
-
-
-@pytest.mark.parametrize("shape", [(3, 16, 24), (1, 3, 16, 24)])
-def test_a_container_keeps_the_shape_of_a_single_image_and_its_mask(shape):
-    source, target = images(3, 16, 24, dtype=torch.float32)
-    augment = K.AugmentationSequential(FDA(0.2), data_keys=["input", "mask"], keepdim=True)
-    params = augment.forward_parameters((1, 3, 16, 24))
-    params[0].data["target"] = target.reshape(shape)
-    mask = torch.ones(1, 16, 24)
-    adapted, same_mask = augment(source, mask, params=params)
-    expected = fourier_domain_adaptation(source[None], target[None], 0.2)[0]
-    torch.testing.assert_close(adapted, expected, rtol=0, atol=0)
-    assert torch.equal(same_mask, mask)
-
-
-def test_a_container_may_draw_once_for_all_images():
-    augment = K.AugmentationSequential(
-        FDA((0.0, 0.5), p=0.5), data_keys=["input"], same_on_batch=True
-    )
-    for _ in range(10):
-        (params,) = augment.forward_parameters((8, 3, 16, 24))
-        assert params.data["beta"].unique().numel() == 1
-        assert params.data["batch_prob"].unique().numel() == 1
-
-
-def test_stands_between_kornia_transforms_in_a_container():
-    source, target = images(2, 3, 16, 24, dtype=torch.float32)
-    augment = K.AugmentationSequential(K.RandomHorizontalFlip(p=1), FDA(0.2), data_keys=["input"])
-    params = augment.forward_parameters(source.shape)
-    params[1].data["target"] = target
-    expected = fourier_domain_adaptation(source.flip(-1), target, 0.2)
-    torch.testing.assert_close(augment(source, params=params), expected, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 20, 30), (3, 20, 30), (1, 3, 12, 50), (4, 3, 12, 50)])
@@ -264,15 +285,3 @@ def test_keeps_the_dtype_also_under_autocast(dtype):
     assert FDA(0.1)(source, target).dtype == dtype
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert FDA(0.1)(source, target).dtype == dtype
-
-
-@pytest.mark.parametrize("settings", [{"beta": 0.05}, {"beta": (0.0, 0.2), "p": 0.5}])
-@pytest.mark.parametrize("banked", [False, True])
-def test_compiles_without_graph_breaks(settings, banked):
-    source, target = images(4, 3, 32, 40)
-    if banked:
-        target = low_frequency_amplitude(target, 0.2)
-    fda = FDA(**settings)
-    compiled = torch.compile(fda, backend="aot_eager", fullgraph=True)
-    adapted = compiled(source, target)
-    assert_exact(adapted, fda(source, target, params=fda._params))

@@ -1,7 +1,7 @@
 import json
 import os
 from collections.abc import Iterable, Iterator
-from operator import length_hint
+from operator import index, length_hint
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,8 @@ def class_counts(
     when labels change.
 
     Args:
-        labels: a data set of any :class:`Sample`, or labels ``(H, W)`` of class ids, int64, in the
-            order of the data set. To read with several processes, a
+        labels: a data set of any :class:`Sample`, or labels ``(H, W)`` of class ids, of any integer
+            type, in the order of the data set. To read with several processes, a
             ``DataLoader(dataset, batch_size=None, num_workers=...)``.
         num_classes: K, at least 1.
         ignore_index: the id of pixels that do not count.
@@ -43,6 +43,7 @@ def class_counts(
         ``(N, K)`` int64 counts.
 
     Raises:
+        TypeError: if a label, or a number, is not of an integer type.
         ValueError: if there is no label, or one has another shape or an id out of range; if the
             cache is of other data, or broken.
 
@@ -52,6 +53,7 @@ def class_counts(
         >>> counts.shape, int(counts.sum()) <= 32 * 64
         (torch.Size([1, 19]), True)
     """
+    num_classes, ignore_index = index(num_classes), index(ignore_index)
     if num_classes < 1:
         raise ValueError(f"expected num_classes of at least 1, got {num_classes}")
     number = length_hint(labels, -1)
@@ -77,7 +79,7 @@ def class_counts(
 def _items(labels: Labels) -> Iterator[Tensor | Sample]:
     data: Any = labels
     if hasattr(data, "__getitem__"):  # a data set need not raise IndexError at its end
-        return (data[index] for index in range(len(data)))
+        return (data[place] for place in range(len(data)))
     return iter(data)
 
 
@@ -88,7 +90,10 @@ def _count(item: Tensor | Sample, num_classes: int, ignore_index: int) -> Tensor
             f"expected labels of shape (H, W), got {tuple(label.shape)}; "
             "of a DataLoader, with batch_size=None"
         )
-    ids = label[label != ignore_index].long()
+    if label.is_floating_point() or label.is_complex():
+        raise TypeError(f"expected labels of integer class ids, got {label.dtype}")
+    ids = label.long()  # before the comparison, in which -1 would be 255 of uint8
+    ids = ids[ids != ignore_index]
     wrong = ids[(ids < 0) | (ids >= num_classes)]
     if wrong.numel():
         name = f" in {item.name}" if isinstance(item, Sample) else ""

@@ -6,6 +6,7 @@ from typing import TypedDict, get_args
 
 import numpy as np
 import torch
+from einops import rearrange
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
@@ -192,7 +193,7 @@ class SegmentationFolder(Dataset[Sample]):
     def _pixels(self, image: Image.Image) -> Tensor:
         if self.size is not None:
             image = image.resize(self.size[::-1], Image.Resampling.BICUBIC)
-        return torch.from_numpy(np.asarray(image).transpose(2, 0, 1).copy())
+        return torch.from_numpy(rearrange(np.asarray(image), "h w c -> c h w").copy())
 
     def _indices(self, ids: Image.Image) -> NDArray[np.uint8]:
         if self.size is not None:

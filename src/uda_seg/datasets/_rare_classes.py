@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from operator import index
 
 import torch
 from torch import Tensor
@@ -17,11 +18,12 @@ def rare_class_probabilities(counts: Tensor, *, temperature: float = 0.01) -> Te
     Domain-Adaptive Semantic Segmentation*, CVPR 2022; the temperature is the paper's.
 
     Args:
-        counts: ``(N, K)`` labelled pixels of each image in each class, from :func:`class_counts`.
+        counts: ``(N, K)`` labelled pixels of each image in each class, of any type, from
+            :func:`class_counts`.
         temperature: T, above 0; the higher, the closer to equal probabilities.
 
     Returns:
-        ``(K,)`` float64 probabilities.
+        ``(K,)`` float64 probabilities, on the CPU.
 
     Raises:
         ValueError: if the counts have another shape, a negative one or no pixel at all; if the
@@ -32,6 +34,7 @@ def rare_class_probabilities(counts: Tensor, *, temperature: float = 0.01) -> Te
         >>> rare_class_probabilities(counts).round(decimals=4)
         tensor([0.0000, 0.2689, 0.7311, 0.0000], dtype=torch.float64)
     """
+    counts = counts.cpu().double()  # uint16 has no minimum, Apple's MPS no float64
     if counts.ndim != 2 or not counts.any() or counts.min() < 0:
         raise ValueError(
             "expected counts (N, K) of at least 0, with one labelled pixel or more, got shape "
@@ -39,7 +42,7 @@ def rare_class_probabilities(counts: Tensor, *, temperature: float = 0.01) -> Te
         )
     if not temperature > 0:
         raise ValueError(f"expected a temperature above 0, in the paper 0.01, got {temperature}")
-    pixels = counts.double().sum(dim=0)
+    pixels = counts.sum(dim=0)
     scores = (1 - pixels / pixels.sum()) / temperature
     return scores.masked_fill(pixels == 0, -torch.inf).softmax(dim=0)
 
@@ -85,7 +88,8 @@ class RareClassSampler(Sampler[int]):
         generator: torch.Generator | None = None,
     ) -> None:
         self.probabilities = rare_class_probabilities(counts, temperature=temperature)
-        self.num_samples = len(counts) if num_samples is None else num_samples
+        counts = counts.cpu().double()
+        self.num_samples = len(counts) if num_samples is None else index(num_samples)
         self.generator = generator
         if self.num_samples < 1 or min_pixels < 1:
             raise ValueError(
@@ -98,7 +102,7 @@ class RareClassSampler(Sampler[int]):
         if lost:
             raise ValueError(
                 f"expected each class to have {min_pixels} pixels in some image, but the classes "
-                f"{lost} have at most {most[lost].tolist()}; take min_pixels of at most "
+                f"{lost} have at most {most[lost].long().tolist()}; take min_pixels of at most "
                 f"{int(most[lost].min())}, or leave the classes out by setting their counts to 0"
             )
 

@@ -34,7 +34,10 @@ class HalvingDepthwise(nn.Conv2d):
         """Convolve ``(B, C, H, W)`` to ``(B, C, H // 2, W // 2)``."""
         if maps.device.type != "cpu":
             return super().forward(maps)
-        maps = maps.movedim(1, -1).contiguous().movedim(-1, 1)  # channels last, under vmap too
+        if torch.compiler.is_compiling():  # Inductor follows this for sizes that change
+            maps = maps.contiguous(memory_format=torch.channels_last)
+        else:  # and vmap follows this
+            maps = maps.movedim(1, -1).contiguous().movedim(-1, 1)
         result: Tensor = _Convolution.apply(maps, self.weight, self.bias)
         return result
 
@@ -71,7 +74,7 @@ def _weight_gradient(gradient: Tensor, maps: Tensor) -> Tensor:
     group = _group(channels) if gradient.numel() > _FEW else 1
     stand_in = maps.new_empty(channels, group, 4, 4)  # nothing but its shape is read
     of_groups = _backward(gradient, maps, stand_in, (False, True, False))[1]
-    channel = torch.arange(channels)
+    channel = torch.arange(channels, device=gradient.device)
     return of_groups[channel, channel % group].unsqueeze(1)
 
 

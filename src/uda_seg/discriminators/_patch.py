@@ -2,7 +2,10 @@
 
 from collections.abc import Callable
 from itertools import pairwise
+from numbers import Integral
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from uda_seg.discriminators._depthwise import HalvingDepthwise
@@ -25,7 +28,7 @@ class FullyConv(nn.Module):
         width: channels after the first stage; the next have 2, 4 and 8 times as many.
 
     Raises:
-        ValueError: if ``in_channels`` or ``width`` is not positive.
+        ValueError: if ``in_channels`` or ``width`` is no positive integer.
 
     Example:
         >>> import torch
@@ -37,8 +40,8 @@ class FullyConv(nn.Module):
 
     def __init__(self, in_channels: int, *, width: int = 64) -> None:
         super().__init__()
-        self.in_channels = in_channels
         self.stages = _stages(_strided_convolution, in_channels, width)
+        self.in_channels = int(in_channels)
 
     def forward(self, maps: Tensor) -> Tensor:
         """Tell the domains apart, patch by patch.
@@ -50,6 +53,7 @@ class FullyConv(nn.Module):
             ``(B, 1, H // 32, W // 32)`` raw domain logits, before any sigmoid.
 
         Raises:
+            TypeError: if the maps are not floating point.
             ValueError: if the maps have another shape, number of channels, or are too small.
         """
         _check_maps(maps, self.in_channels)
@@ -72,7 +76,7 @@ class DepthwiseFC(nn.Module):
         width: channels after the first stage; the next have 2, 4 and 8 times as many.
 
     Raises:
-        ValueError: if ``in_channels`` or ``width`` is not positive.
+        ValueError: if ``in_channels`` or ``width`` is no positive integer.
 
     Example:
         >>> import torch
@@ -85,8 +89,8 @@ class DepthwiseFC(nn.Module):
 
     def __init__(self, in_channels: int, *, width: int = 64) -> None:
         super().__init__()
-        self.in_channels = in_channels
         self.stages = _stages(_separable_convolution, in_channels, width)
+        self.in_channels = int(in_channels)
 
     def forward(self, maps: Tensor) -> Tensor:
         """Tell the domains apart, patch by patch.
@@ -98,6 +102,7 @@ class DepthwiseFC(nn.Module):
             ``(B, 1, H // 32, W // 32)`` raw domain logits, before any sigmoid.
 
         Raises:
+            TypeError: if the maps are not floating point.
             ValueError: if the maps have another shape, number of channels, or are too small.
         """
         _check_maps(maps, self.in_channels)
@@ -119,12 +124,15 @@ def _separable_convolution(in_channels: int, out_channels: int) -> nn.Module:
 def _stages(
     convolution: Callable[[int, int], nn.Module], in_channels: int, width: int
 ) -> nn.Sequential:
-    if in_channels < 1 or width < 1:
+    counts: tuple[Any, Any] = in_channels, width
+    if not all(isinstance(n, Integral) for n in counts) or min(counts) < 1:
         raise ValueError(
-            f"expected in_channels and width of at least 1, got {in_channels} and {width}"
+            f"expected integers in_channels and width of at least 1, got {in_channels!r} and "
+            f"{width!r}"
         )
+    first, width = int(in_channels), int(width)  # such as numpy's
     layers: list[nn.Module] = []
-    for channels in pairwise((in_channels, width, 2 * width, 4 * width, 8 * width, 1)):
+    for channels in pairwise((first, width, 2 * width, 4 * width, 8 * width, 1)):
         layers += [convolution(*channels), nn.LeakyReLU(0.2, inplace=True)]
     return nn.Sequential(*layers[:-1])  # the last stage ends in raw logits
 
@@ -134,4 +142,8 @@ def _check_maps(maps: Tensor, channels: int) -> None:
         raise ValueError(
             f"expected maps of shape (B, {channels}, H, W) with H and W of at least 32, the size "
             f"of one patch, got {tuple(maps.shape)}; upsample the maps to the image's size first"
+        )
+    if not torch.is_floating_point(maps):  # which refuses what is no tensor
+        raise TypeError(
+            f"expected floating-point maps, got {maps.dtype}; logits.softmax(dim=1) gives such"
         )

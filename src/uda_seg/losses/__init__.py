@@ -1,4 +1,4 @@
-"""Losses for segmentation and adaptation; they import torch and nothing else."""
+"""Losses for segmentation and adaptation; they need torch and einops."""
 
 from uda_seg.losses._adversarial import Domain, adversarial
 from uda_seg.losses._class_weights import median_frequency_weights

@@ -60,7 +60,7 @@ def adversarial(logits: Tensor, domain: Domain, *, objective: Objective = "bce")
         raise TypeError(f"expected floating-point logits, got {logits.dtype}")
     if logits.numel() == 0:
         raise ValueError(f"expected at least one logit, got shape {tuple(logits.shape)}")
-    if domain not in tuple(Domain):
+    if domain not in (Domain.SOURCE, Domain.TARGET):
         raise ValueError(f"expected Domain.SOURCE or Domain.TARGET, got {domain!r}")
     label = float(domain)
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # squares overflow float16

@@ -4,25 +4,21 @@ Bilinear interpolation is linear along the width, then along the height. The fir
 piece, while the image is still low; the second band by band. Each band overwrites the one before,
 so that nothing of size ``(B, K, H, W)`` ever exists, and backward makes the bands anew.
 
-Rows come first here, ``(H, B, K, W)``, so that a band is one block of memory. Scores are logits to
-base 2, since torch vectorises ``exp2`` better than ``exp``.
+Scores are logits to base 2, since torch vectorises ``exp2`` better than ``exp``.
 """
 
 import math
-from collections import Counter
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange, repeat
 from torch import Tensor
 
-__all__ = ["banded_cross_entropy"]
+from uda_seg.losses._bands import bands_of
 
-_CPU_BAND = 2**20
-"""Elements of a band, 4 MiB in float32: few enough for a cache, and enough for few calls."""
-_GPU_BAND = 2**24
-"""There are more threads to keep busy."""
+__all__ = ["banded_cross_entropy"]
 
 
 def banded_cross_entropy(logits: Tensor, labels: Tensor, ignore_index: int) -> Tensor:
@@ -31,13 +27,20 @@ def banded_cross_entropy(logits: Tensor, labels: Tensor, ignore_index: int) -> T
     ``logits`` are ``(B, K, h, w)`` in float32 or float64, ``labels`` int64 ``(B, H, W)``. An
     ignored pixel reads as class 0: the caller has to weigh it by zero.
     """
-    scores = logits.permute(2, 0, 1, 3) / math.log(2)
-    low, batch, classes, _ = scores.shape
-    width = labels.shape[-1]
-    wide = F.interpolate(scores.flatten(1, 2), size=width, mode="linear", align_corners=False)
-    wide = wide.view(low, batch, classes, width)
-    losses: Tensor = _forward(wide, labels.transpose(0, 1), ignore_index)[0]
-    return losses.transpose(0, 1)
+    rows = rearrange(logits, "b k h w -> h (b k) w") / math.log(2)
+    wide = rearrange(_widen(rows, labels.shape[-1]), "h (b k) w -> h b k w", b=len(logits))
+    forward = _forward if torch.compiler.is_compiling() else _BandedCrossEntropy.apply
+    losses: Tensor = forward(wide, rearrange(labels, "b h w -> h b w"), ignore_index)[0]
+    return rearrange(losses, "h b w -> b h w")
+
+
+def _widen(rows: Tensor, width: int) -> Tensor:
+    """Linear interpolation of the last axis."""
+    if rows.is_cpu:
+        return F.interpolate(rows, size=width, mode="linear", align_corners=False)
+    # To the same values; takes twice the time on a CPU, but has a deterministic backward on a GPU.
+    size = (rows.shape[1], width)
+    return F.interpolate(rows[None], size=size, mode="bilinear", align_corners=False)[0]
 
 
 # Operators of their own, so that torch.compile sees one node each and does not unroll the bands.
@@ -45,7 +48,7 @@ def banded_cross_entropy(logits: Tensor, labels: Tensor, ignore_index: int) -> T
 def _forward(scores: Tensor, labels: Tensor, ignore_index: int) -> tuple[Tensor, Tensor]:
     """Cross entropy ``(H, B, W)`` of ``(h, B, K, W)``, and what each softmax is divided by."""
     losses, log2_sums = scores.new_empty(labels.shape), scores.new_empty(labels.shape)
-    for band in _bands(scores, labels, ignore_index):
+    for band in bands_of(scores, labels, ignore_index):
         highest = band.scores.amax(dim=2, keepdim=True)
         true = band.scores.sub_(highest).gather(2, band.classes)
         total = torch.sum(band.scores.exp2_(), 2, True, out=log2_sums[band.rows].unsqueeze(2))
@@ -61,7 +64,7 @@ def _backward(
 ) -> Tensor:
     """Gradient of the scores, from that of the losses: softmax less the label as one-hot."""
     result = scores.new_zeros(scores.shape)
-    for band in _bands(scores, labels, ignore_index):
+    for band in bands_of(scores, labels, ignore_index):
         factor = gradient[band.rows].unsqueeze(2) * math.log(2)
         softmax = band.scores.sub_(log2_sums[band.rows].unsqueeze(2)).exp2_()
         band_gradient = softmax.mul_(factor).scatter_add_(2, band.classes, -factor)
@@ -93,43 +96,57 @@ def _differentiate(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor, None,
 _forward.register_autograd(_differentiate, setup_context=_remember)
 
 
-class _Band(NamedTuple):
-    rows: slice
-    near: slice
-    """The coarse rows that the rows are made of."""
-    weights: Tensor
-    """``(R, n)`` share of each of those in each row."""
-    scores: Tensor
-    """``(R, B, K, W)``"""
-    classes: Tensor
-    """``(R, B, 1, W)`` labels, 0 where ignored."""
+# torch.func cannot transform what register_autograd makes; torch.compile traces nothing else well.
+class _BandedCrossEntropy(torch.autograd.Function):
+    generate_vmap_rule = True
+    forward = staticmethod(_forward)
+    setup_context = staticmethod(_remember)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor, None, None]:
+        return _Gradient.apply(gradient, *ctx.saved_tensors, ctx.ignore_index), None, None
 
 
-def _bands(scores: Tensor, labels: Tensor, ignore_index: int) -> Iterator[_Band]:
-    """One band after the other; their scores share memory, since fresh pages take time too."""
-    low, height = scores.shape[0], labels.shape[0]
-    elements = _CPU_BAND if scores.device.type == "cpu" else _GPU_BAND
-    step = min(max(1, elements // scores[0].numel()), height)
-    memory = scores.new_empty(step, *scores.shape[1:])
-    weights = _interpolation(low, height, like=scores)
-    # The coarse row above the centre of each row; the last but one below that.
-    above = [((2 * row + 1) * low - height) // (2 * height) for row in range(height)]
-    above = [max(0, min(row, low - 2)) for row in above]
-    for first in range(0, height, step):
-        end = min(first + step, height)
-        rows, near = slice(first, end), slice(above[first], above[end - 1] + 2)
-        band = memory[: end - first]
-        runs = Counter(above[rows])  # rows between the same two coarse ones: one lerp
-        parts = (torch.split(whole, [*runs.values()]) for whole in (band, weights[rows]))
-        for coarse, part, share in zip(runs, *parts, strict=True):
-            below = min(coarse + 1, low - 1)
-            torch.lerp(scores[coarse], scores[below], share[:, below, None, None, None], out=part)
-        classes = labels[rows].unsqueeze(2)
-        classes = classes.masked_fill(classes == ignore_index, 0)
-        yield _Band(rows, near, weights[rows, near], band, classes)
+class _Gradient(torch.autograd.Function):
+    generate_vmap_rule = True
+    forward = staticmethod(_backward)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        """Keep nothing."""
+
+    @staticmethod
+    def backward(_ctx: Any, _gradient: Tensor) -> None:
+        raise RuntimeError(
+            "expected the cross entropy of coarse logits to be differentiated once, got a second "
+            "derivative; F.cross_entropy of F.interpolate has one"
+        )
 
 
-def _interpolation(size: int, new_size: int, like: Tensor) -> Tensor:
-    """The matrix ``(new_size, size)`` of torch's own linear interpolation."""
-    unit = torch.eye(size, dtype=like.dtype, device=like.device)
-    return F.interpolate(unit[None], size=new_size, mode="linear", align_corners=False)[0].T
+@_forward.register_vmap
+def _(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Any, tuple[int, int]]:
+    outputs = _forward(*_with_mapped_images(info.batch_size, in_dims, inputs))
+    return tuple(_apart(info.batch_size, output) for output in outputs), (0, 0)
+
+
+@_backward.register_vmap
+def _(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Tensor, int]:
+    result = _backward(*_with_mapped_images(info.batch_size, in_dims, inputs))
+    return _apart(info.batch_size, result), 0
+
+
+def _with_mapped_images(
+    size: int, in_dims: tuple[int | None, ...], inputs: tuple[Any, ...]
+) -> Iterator[Any]:
+    """Tensors in which the mapped axis has joined that of the images, and what else there is."""
+    for value, axis in zip(inputs, in_dims, strict=True):
+        if not isinstance(value, Tensor):
+            yield value
+        elif axis is None:
+            yield repeat(value, "h b ... -> h (v b) ...", v=size)
+        else:
+            yield rearrange(value.movedim(axis, 0), "v h b ... -> h (v b) ...")
+
+
+def _apart(size: int, tensor: Tensor) -> Tensor:
+    return rearrange(tensor, "h (v b) ... -> v h b ...", v=size)

@@ -1,6 +1,8 @@
 import torch
 from torch import Tensor
 
+from uda_seg.losses._readable import is_readable
+
 __all__ = ["median_frequency_weights"]
 
 
@@ -17,8 +19,9 @@ def median_frequency_weights(counts: Tensor) -> Tensor:
     Common Multi-Scale Convolutional Architecture*, ICCV 2015.
 
     Args:
-        counts: ``(N, K)`` labelled pixels of each of N images in each of K classes, integer, such
-            as ``uda_seg.datasets.class_counts`` gives.
+        counts: ``(N, K)`` labelled pixels of each of N images in each of K classes, of any integer
+            type, such as ``uda_seg.datasets.class_counts`` gives. They are looked at, so on a GPU
+            this waits for the device.
 
     Returns:
         ``(K,)`` float32 weights above 0, with median 1 (for an even number of classes a little
@@ -38,14 +41,19 @@ def median_frequency_weights(counts: Tensor) -> Tensor:
     """
     if counts.is_floating_point() or counts.is_complex() or counts.dtype == torch.bool:
         raise TypeError(f"expected integer counts of pixels, got {counts.dtype}")
-    if counts.ndim != 2 or not counts.any() or counts.min() < 0:
+    if counts.ndim != 2 or counts.numel() == 0:
+        raise ValueError(f"expected counts (N, K), neither of them 0, got {tuple(counts.shape)}")
+    counts = counts.long()  # unsigned types of 16 bits and more know few operations
+    if is_readable(counts) and (counts.min() < 0 or not counts.any()):
         raise ValueError(
-            "expected counts (N, K) of at least 0, with one labelled pixel or more, got shape "
-            f"{tuple(counts.shape)}, sum {int(counts.sum())}"
+            "expected counts of at least 0, with one labelled pixel or more, got a least count of "
+            f"{int(counts.min())} and a sum of {int(counts.sum())}"
         )
-    counts = counts.double()
     pixels = counts.sum(dim=1, keepdim=True)
     occurs = counts > 0
-    frequency = counts.sum(dim=0) / (pixels * occurs).sum(dim=0)  # NaN where a class never occurs
-    weights = frequency.nanquantile(0.5) / frequency
-    return weights.nan_to_num(1.0).float()
+    # NaN where a class never occurs. The sums are exact; some devices have no float64.
+    frequency = counts.sum(dim=0).float() / (pixels * occurs).sum(dim=0).float()
+    classes = occurs.any(dim=0).sum()
+    middle = torch.stack([(classes - 1) // 2, classes // 2])
+    median = frequency.sort().values.gather(0, middle).mean()  # NaN comes last
+    return (median / frequency).nan_to_num(1.0)

@@ -5,10 +5,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from uda_seg.losses._banded import banded_cross_entropy
+from uda_seg.losses._readable import is_readable
 
 __all__ = ["pixel_losses", "upsampled_cross_entropy", "weighted_mean"]
 
-Reduction = Literal["mean", "none"]
+Reduction = Literal["mean", "sum", "none"]
 
 
 def upsampled_cross_entropy(
@@ -27,24 +28,27 @@ def upsampled_cross_entropy(
     come again in the backward pass. Kept for it are the logits at the labels' width and their own
     height, and one number a pixel.
 
-    Computed in float32 (float64 for float64 logits) also under autocast. Differentiable once.
+    Computed in float32 (float64 for float64 logits) also under autocast. Coarse logits can be
+    differentiated once, in reverse mode.
 
     Args:
         logits: ``(B, K, h, w)`` finite, floating point, of any resolution; at that of the labels
             this is ``F.cross_entropy`` itself.
         labels: ``(B, H, W)`` class ids in ``[0, K)`` or ``ignore_index``, of any integer type.
-        weight: ``(K,)``, the weight of each class.
+        weight: ``(K,)``, the weight of each class; best on the logits' device.
         ignore_index: the label of pixels that do not count.
-        reduction: ``"mean"``, weighted as ``F.cross_entropy`` does it, or ``"none"``.
+        reduction: ``"mean"``, weighted as ``F.cross_entropy`` does it, ``"sum"``, or ``"none"``.
 
     Returns:
-        A scalar, or ``(B, H, W)`` with 0 where ignored; float32 for half-precision logits. If no
-        pixel counts, the mean is 0 with a gradient of 0, where ``F.cross_entropy`` has NaN.
+        A scalar, or for ``"none"`` ``(B, H, W)`` with 0 where ignored; float32 for half-precision
+        logits. If no pixel counts, the mean and its gradient are 0, where ``F.cross_entropy`` has
+        NaN.
 
     Raises:
         TypeError: if ``logits`` is not floating point or ``labels`` is not integer.
         ValueError: if the shapes do not fit together, ``reduction`` is unknown, or a label is out
-            of range; the last on the CPU only, a GPU stops at an assertion of its own.
+            of range. The last on the CPU only: on a GPU, compiled and under vmap, torch's own
+            kernels stop.
 
     Example:
         >>> logits = torch.randn(2, 19, 8, 16)
@@ -58,6 +62,8 @@ def upsampled_cross_entropy(
     match reduction:
         case "mean":
             return weighted_mean(losses, weights)
+        case "sum":
+            return (losses * weights).sum()
         case "none":
             return losses * weights
     raise ValueError(f"expected a reduction out of {get_args(Reduction)}, got {reduction!r}")
@@ -81,7 +87,7 @@ def pixel_losses(
         losses = banded_cross_entropy(logits, labels, ignore_index)
     weights = valid.to(logits.dtype)
     if weight is not None:
-        weights *= weight.to(logits)[labels.masked_fill(~valid, 0)]
+        weights = weights * weight.to(logits)[labels.masked_fill(~valid, 0)]
     return losses, weights, valid
 
 
@@ -110,11 +116,11 @@ def _check(logits: Tensor, labels: Tensor, weight: Tensor | None) -> None:
 
 def _check_range(labels: Tensor, valid: Tensor, num_classes: int) -> None:
     # On a GPU the answer would have to be waited for, and its kernels check for themselves.
-    if labels.device.type != "cpu" or torch.compiler.is_compiling():
+    if not (labels.is_cpu and is_readable(labels)):
         return
     wrong = valid & ((labels < 0) | (labels >= num_classes))
     if wrong.any():
         raise ValueError(
             f"expected labels in [0, {num_classes}) or the ignore_index, got "
-            f"{sorted(set(labels[wrong].tolist()))}; map raw ids to train ids first"
+            f"{sorted(set(labels[wrong].tolist()))[:9]}; map raw ids to train ids first"
         )

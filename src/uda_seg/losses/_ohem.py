@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from uda_seg.losses._cross_entropy import pixel_losses, weighted_mean
+from uda_seg.losses._readable import is_readable
 
 __all__ = ["bisenet_loss", "ohem_cross_entropy"]
 
@@ -132,9 +133,8 @@ def _hard(losses: Tensor, valid: Tensor, threshold: float, min_kept: float) -> T
     # Rounded up in whole numbers, which torch.compile can trace, also with sizes that change.
     least = -(-valid.sum() * share.numerator // share.denominator)
     least = least.clamp(min=1)
-    free_to_look = losses.device.type == "cpu" and not torch.compiler.is_compiling()
-    if free_to_look and hard.sum() >= least:
+    if hard.is_cpu and is_readable(hard) and hard.sum() >= least:
         return hard  # and spare the search
     most = max(1, -(-losses.numel() * share.numerator // share.denominator))
     hardest = losses.flatten().topk(most).values
-    return hard | (losses >= hardest.take(least - 1))
+    return hard | (losses >= hardest.gather(0, least[None] - 1))

@@ -1,9 +1,10 @@
 from collections.abc import Callable
+from operator import index
 
 import torch
 from torch import Tensor
 
-from uda_seg.metrics._iou import iou_from_confusion
+from uda_seg.metrics._iou import in_float64, iou_from_confusion
 
 __all__ = ["bootstrap_interval"]
 
@@ -18,6 +19,7 @@ def bootstrap_interval(
     *,
     confidence: float = 0.95,
     resamples: int = 1000,
+    generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
     """How far a score of a data set would move with other images of the same kind.
 
@@ -35,12 +37,14 @@ def bootstrap_interval(
         statistic: maps ``(resamples, ..., K, K)`` float64 sums to ``(resamples, ...)`` scores; the
             mIoU by default.
         confidence: the share of the scores inside, in (0, 1).
-        resamples: how often to draw; draws come from torch's global generator, and take memory
-            for ``24 * resamples * N`` bytes.
+        resamples: how often to draw; the draws take memory for ``24 * resamples * N`` bytes.
+        generator: where to draw from, on any device; torch's global generator of the matrices'
+            device by default.
 
     Returns:
         The lower and the upper end, of the statistic's shape without ``resamples``, float64. NaN
-        scores, of a class that a draw lacks, are left out.
+        scores, of a class that a draw lacks, are left out. On the matrices' device, but on the CPU
+        for Apple's MPS, which has no float64.
 
     Raises:
         ValueError: if ``matrices`` has fewer than 3 dimensions or no image, ``confidence`` or
@@ -57,23 +61,28 @@ def bootstrap_interval(
         raise ValueError(
             f"expected at least one matrix, shape (N, ..., K, K), got {tuple(matrices.shape)}"
         )
+    resamples = index(resamples)
     if not 0 < confidence < 1 or resamples < 1:
         raise ValueError(
             "expected a confidence in (0, 1) and at least 1 resample, got "
             f"{confidence} and {resamples}"
         )
-    count = len(matrices)
-    draws = torch.randint(count, (resamples, count), device=matrices.device)
-    times = torch.zeros(resamples, count, dtype=torch.float64, device=matrices.device)
-    times.scatter_add_(1, draws, torch.ones_like(times))
     # float64 adds whole numbers exactly up to 2^53, over 4 million images of Cityscapes' size
-    sums = (times @ matrices.double().flatten(1)).reshape(resamples, *matrices.shape[1:])
+    matrices = in_float64(matrices)
+    count, device = len(matrices), matrices.device
+    if generator is None:  # which, as an argument, would forbid sizes that change under compile
+        draws = torch.randint(count, (resamples, count), device=device)
+    else:
+        draws = torch.randint(
+            count, (resamples, count), generator=generator, device=generator.device
+        ).to(device)
+    times = matrices.new_zeros(resamples, count)
+    times.scatter_add_(1, draws, torch.ones_like(times))
+    sums = (times @ matrices.flatten(1)).reshape(resamples, *matrices.shape[1:])
     scores = statistic(sums)
     if scores.shape[:1] != (resamples,):
         raise ValueError(
             f"expected a statistic of shape (resamples, ...), got {tuple(scores.shape)}"
         )
     tail = (1 - confidence) / 2
-    ends = torch.tensor([tail, 1 - tail], dtype=scores.dtype, device=scores.device)
-    low, high = scores.nanquantile(ends, dim=0)
-    return low, high
+    return scores.nanquantile(tail, dim=0), scores.nanquantile(1 - tail, dim=0)

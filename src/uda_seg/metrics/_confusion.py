@@ -1,11 +1,11 @@
+from operator import index
+
 import torch
 from torch import Tensor
 
-__all__ = ["confusion_matrix", "count_pairs", "merge_classes", "split_pairs"]
+__all__ = ["checked_settings", "confusion_matrix", "count_pairs", "merge_classes", "split_pairs"]
 
-_BLOCK = 2**19  # pixels at a time, so that what is computed on the way stays in the cache
-_TABLES = 4  # in turns: neighbours are mostly alike, and adding to one count waits for the last
-_ROUND = 1024  # pixels, a multiple of the tables, that a CPU adds to without a loop over tables
+_BLOCK = 2**19  # pixels at a time on a CPU, so that what is computed on the way stays in its cache
 
 
 def confusion_matrix(
@@ -16,18 +16,19 @@ def confusion_matrix(
     On a GPU the check of the ids waits for the result; :class:`MeanIoU` puts it off.
 
     Args:
-        predictions: class ids in ``[0, num_classes)``, integer, of any shape; the ``argmax`` of
-            logits over the class dimension. Those under an ignored target are not looked at.
+        predictions: class ids in ``[0, num_classes)``, of any integer type and shape; the
+            ``argmax`` of logits over the class dimension. Those under an ignored target are not
+            looked at.
         target: true class ids of the same shape, in ``[0, num_classes)`` or ``ignore_index``.
         num_classes: K, at least 1.
-        ignore_index: the id of pixels that do not count, in [-65536, 65536].
+        ignore_index: the id of pixels that do not count, any int64.
 
     Returns:
         ``(K, K)`` int64 on the inputs' device, rows truth, columns prediction.
 
     Raises:
-        TypeError: if either tensor is not of an integer type.
-        ValueError: if the shapes differ or an id is out of range.
+        TypeError: if either tensor, or a number, is not of an integer type.
+        ValueError: if the shapes differ or an id or a number is out of range.
 
     Example:
         >>> predictions = torch.tensor([[0, 1], [1, 1]])
@@ -36,12 +37,11 @@ def confusion_matrix(
         tensor([[1, 1],
                 [0, 1]])
     """
+    num_classes, ignore_index = checked_settings(num_classes, ignore_index)
     pairs = count_pairs(predictions, target, num_classes, ignore_index)
     matrix, wrong = split_pairs(pairs, num_classes, ignore_index)
     if wrong.any():
-        counted = target != ignore_index
-        _refuse_beyond(target[counted], num_classes, f"target ids or {ignore_index} to ignore")
-        _refuse_beyond(predictions[counted], num_classes, "predicted ids")
+        raise ValueError(_wrong_ids(predictions, target, num_classes, ignore_index))
     return matrix
 
 
@@ -50,13 +50,15 @@ def merge_classes(matrix: Tensor, groups: Tensor) -> Tensor:
 
     Args:
         matrix: ``(..., K, K)`` counts, rows truth, columns prediction.
-        groups: ``(K,)`` int64, the new id of each class, in ``[0, G)`` with every id in use.
+        groups: ``(K,)`` of any integer type, the new id of each class, in ``[0, G)`` with every id
+            in use. On a GPU the call waits for them.
 
     Returns:
-        ``(..., G, G)`` counts of the same type; to mistake a class for one of its own group is
-        right.
+        ``(..., G, G)`` counts, int64 for counts of any integer type; to mistake a class for one of
+        its own group is right.
 
     Raises:
+        TypeError: if ``groups`` is not of an integer type.
         ValueError: if the shapes do not fit, or an id is negative or left out.
 
     Example:
@@ -70,36 +72,56 @@ def merge_classes(matrix: Tensor, groups: Tensor) -> Tensor:
             "expected a matrix of shape (..., K, K) and groups of shape (K,), got "
             f"{tuple(matrix.shape)} and {tuple(groups.shape)}"
         )
+    _require_integers("groups", groups)
     ids = sorted(set(groups.tolist()))
     if ids != list(range(len(ids))):
         raise ValueError(f"expected groups numbered from 0 on without a gap, got {ids}")
+    if not matrix.is_floating_point():
+        matrix = matrix.long()  # sums of uint8 would wrap around
+    groups = groups.to(matrix.device, torch.int64)
     shape = matrix.shape[:-2]
     rows = matrix.new_zeros(*shape, len(ids), len(groups)).index_add_(-2, groups, matrix)
     return matrix.new_zeros(*shape, len(ids), len(ids)).index_add_(-1, groups, rows)
 
 
+def checked_settings(num_classes: int, ignore_index: int) -> tuple[int, int]:
+    """Both as Python's own integers, since those of numpy wrap around."""
+    num_classes, ignore_index = index(num_classes), index(ignore_index)
+    if num_classes < 1:
+        raise ValueError(f"expected num_classes of at least 1, got {num_classes}")
+    if not -(2**63) <= ignore_index < 2**63:
+        raise ValueError(f"expected ignore_index to fit into int64, got {ignore_index}")
+    return num_classes, ignore_index
+
+
 def count_pairs(predictions: Tensor, target: Tensor, num_classes: int, ignore_index: int) -> Tensor:
     """Count the pairs of ids, right or wrong, without looking at a value: no GPU has to wait.
 
-    Rows are the true ids from ``min(ignore_index, 0) - 1`` on, columns the predicted ones from
-    -1 on; the first and last of either collect whatever lies beyond.
+    A table in one row, then the number of ignored pixels. Rows of the table are true ids, columns
+    predicted ones; the first and last of either collect what lies below and above the classes.
     """
-    _check(predictions, target, num_classes, ignore_index)
-    low, high = min(ignore_index, 0) - 1, max(ignore_index + 1, num_classes)
-    rows, columns = high - low + 1, num_classes + 2
-    # The smallest type that holds all cells, since memory is the bottleneck.
-    small = torch.int16 if _TABLES * rows * columns <= 2**15 else torch.int64
-    places = torch.arange(_ROUND, dtype=small, device=target.device) % _TABLES * rows * columns
-    rounds = -(-min(target.numel(), _BLOCK) // _ROUND)
-    offsets = (places + (1 - low * columns)).repeat(rounds)
-    counts = torch.zeros(_TABLES * rows * columns, dtype=torch.int64, device=target.device)
-    blocks = (torch.split(ids.flatten(), _BLOCK) for ids in (target, predictions))
-    for truth, prediction in zip(*blocks, strict=True):
-        cells = _clamp(truth, low, high, small).mul_(columns)
-        cells += _clamp(prediction, -1, num_classes, small)
-        cells += offsets[: len(cells)]
-        counts += _histogram(cells, len(counts))
-    return counts.reshape(_TABLES, rows, columns).sum(0)
+    _require_integers("predictions", predictions, _ADVICE)
+    _require_integers("target", target, _ADVICE)
+    if predictions.shape != target.shape:
+        raise ValueError(
+            "expected predictions and target of the same shape, got "
+            f"{tuple(predictions.shape)} and {tuple(target.shape)}"
+        )
+    size = num_classes + 2
+    # The smallest type that holds all cells and the id to ignore, since memory is the bottleneck.
+    small = size**2 <= 2**15 and abs(ignore_index) < 2**15 - 1
+    narrow = torch.int16 if small else torch.int64
+    block = max(_BLOCK, size**2) if _has_values(target) else max(target.numel(), 1)
+    counts = torch.zeros(size**2 + 1, dtype=torch.int64, device=target.device)
+    table, ignored = counts[:-1], counts[-1]
+    blocks = (torch.split(ids.flatten(), block) for ids in (target, predictions))
+    for pair in zip(*blocks, strict=True):
+        truth, guess = (_narrowed(ids, narrow) for ids in pair)
+        rows, columns = truth.clamp(-1, num_classes), guess.clamp(-1, num_classes)
+        cells = torch.add(columns, rows, alpha=size).add_(size + 1)
+        table += _histogram(cells, size**2)
+        ignored += len(truth) - (truth ^ ignore_index).count_nonzero()  # quicker than ==
+    return counts
 
 
 def split_pairs(pairs: Tensor, num_classes: int, ignore_index: int) -> tuple[Tensor, Tensor]:
@@ -107,54 +129,56 @@ def split_pairs(pairs: Tensor, num_classes: int, ignore_index: int) -> tuple[Ten
 
     The latter is a pair of numbers, for true and for predicted ids.
     """
-    low = min(ignore_index, 0) - 1
-    known = pairs[-low : num_classes - low].clone()
-    ignored = pairs[ignore_index - low].sum()
-    wrong_targets = pairs.sum() - known.sum() - ignored
+    table, ignored = pairs[:-1].reshape(num_classes + 2, num_classes + 2), pairs[-1]
+    known = table[1:-1].clone()
     if 0 <= ignore_index < num_classes:
         known[ignore_index] = 0
-        wrong_targets += ignored
-    matrix = known[:, 1:-1]
-    return matrix.contiguous(), torch.stack([wrong_targets, known.sum() - matrix.sum()])
+    matrix = known[:, 1:-1].contiguous()
+    wrong_targets = table.sum() - known.sum() - ignored
+    return matrix, torch.stack([wrong_targets, known.sum() - matrix.sum()])
 
 
-def _check(predictions: Tensor, target: Tensor, num_classes: int, ignore_index: int) -> None:
-    if num_classes < 1:
-        raise ValueError(f"expected num_classes of at least 1, got {num_classes}")
-    if abs(ignore_index) > 2**16:
-        raise ValueError(f"expected ignore_index in [-65536, 65536], got {ignore_index}")
-    for name, ids in (("predictions", predictions), ("target", target)):
-        if ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool:
-            raise TypeError(
-                f"expected {name} to be integer class ids, got {ids.dtype}; "
-                "take the argmax of logits over the class dimension first"
-            )
-    if predictions.shape != target.shape:
-        raise ValueError(
-            "expected predictions and target of the same shape, got "
-            f"{tuple(predictions.shape)} and {tuple(target.shape)}"
-        )
+_ADVICE = "; take the argmax of logits over the class dimension first"
 
 
-def _clamp(ids: Tensor, low: int, high: int, small: torch.dtype) -> Tensor:
-    """Clamp in a type that holds all ids and the bounds, since a conversion would wrap around."""
-    wide = {1: small, 2: torch.int32}.get(ids.dtype.itemsize, torch.int64)
-    return ids.to(wide).clamp(low, high).to(small)
+def _require_integers(name: str, ids: Tensor, advice: str = "") -> None:
+    if ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool:
+        raise TypeError(f"expected {name} to be integer class ids, got {ids.dtype}{advice}")
+
+
+def _narrowed(ids: Tensor, narrow: torch.dtype) -> Tensor:
+    """In that type, where ids beyond it become its first or last number."""
+    if ids.dtype == narrow or ids.dtype.itemsize < narrow.itemsize:
+        return ids.to(narrow)
+    wide = ids.to(torch.int32 if ids.dtype.itemsize == 2 else torch.int64)
+    if ids.dtype == torch.uint64:
+        wide = wide.masked_fill(wide < 0, 2**63 - 1)  # 2^63 and more
+    bounds = torch.iinfo(narrow)
+    return wide.clamp(bounds.min, bounds.max).to(narrow)
+
+
+def _has_values(ids: Tensor) -> bool:
+    """On a CPU, and neither fake nor traced."""
+    return ids.device.type == "cpu" and type(ids) is Tensor and not torch.compiler.is_compiling()
 
 
 def _histogram(cells: Tensor, bins: int) -> Tensor:
-    if cells.device.type == "cpu":
+    if _has_values(cells):
         return cells.bincount(minlength=bins)
-    return _scattered_histogram(cells, bins)
+    return _scattered_histogram(cells, bins)  # bincount would wait, to learn the largest cell
 
 
 def _scattered_histogram(cells: Tensor, bins: int) -> Tensor:
-    # On a GPU bincount waits, to learn the largest cell; this does not.
     counts = torch.zeros(bins, dtype=torch.int64, device=cells.device)
     return counts.scatter_add_(0, cells.long(), torch.ones_like(cells, dtype=torch.int64))
 
 
-def _refuse_beyond(ids: Tensor, num_classes: int, what: str) -> None:
-    wrong = sorted(set(ids[(ids < 0) | (ids >= num_classes)].tolist()))
-    if wrong:
-        raise ValueError(f"expected {what} in [0, {num_classes}), got {wrong}")
+def _wrong_ids(predictions: Tensor, target: Tensor, num_classes: int, ignore_index: int) -> str:
+    pairs = zip(target.flatten().tolist(), predictions.flatten().tolist(), strict=True)
+    counted = {pair for pair in pairs if pair[0] != ignore_index}
+    true, predicted = (
+        sorted({pair[place] for pair in counted if not 0 <= pair[place] < num_classes})
+        for place in range(2)
+    )
+    what = f"target ids or {ignore_index} to ignore" if true else "predicted ids"
+    return f"expected {what} in [0, {num_classes}), got {true or predicted}"

@@ -2,7 +2,7 @@ from torch import Tensor
 
 from uda_seg.metrics._confusion import confusion_matrix
 
-__all__ = ["gap_recovered", "iou", "iou_from_confusion", "pixel_accuracy"]
+__all__ = ["gap_recovered", "in_float64", "iou", "iou_from_confusion", "pixel_accuracy"]
 
 
 def iou(
@@ -10,18 +10,20 @@ def iou(
 ) -> Tensor:
     """Intersection over union of each class, over all pixels at once.
 
+    On a GPU the check of the ids waits for the result, as in :func:`confusion_matrix`.
+
     Args:
-        predictions: class ids in ``[0, num_classes)``, integer, of any shape.
+        predictions: class ids in ``[0, num_classes)``, of any integer type and shape.
         target: true class ids of the same shape, in ``[0, num_classes)`` or ``ignore_index``.
         num_classes: K, at least 1.
-        ignore_index: the id of pixels that do not count, in [-65536, 65536].
+        ignore_index: the id of pixels that do not count, any int64.
 
     Returns:
         ``(K,)`` float64 in [0, 1]; NaN where a class is in neither truth nor prediction.
 
     Raises:
-        TypeError: if either tensor is not of an integer type.
-        ValueError: if the shapes differ or an id or setting is out of range.
+        TypeError: if either tensor, or a number, is not of an integer type.
+        ValueError: if the shapes differ or an id or a number is out of range.
 
     Example:
         >>> import torch
@@ -41,7 +43,8 @@ def iou_from_confusion(matrix: Tensor) -> Tensor:
 
     Returns:
         ``(..., K)`` float64 in [0, 1]; NaN where a class is in neither truth nor prediction, 0
-        where it is in only one of them. ``.nanmean(-1)`` is the mIoU.
+        where it is in only one of them. ``.nanmean(-1)`` is the mIoU. On the counts' device, but
+        on the CPU for Apple's MPS, which has no float64.
 
     Raises:
         ValueError: if ``matrix`` is not square.
@@ -63,7 +66,8 @@ def pixel_accuracy(matrix: Tensor) -> Tensor:
         matrix: ``(..., K, K)`` counts, rows truth, columns prediction.
 
     Returns:
-        ``(...)`` float64 in [0, 1]; NaN for an empty matrix.
+        ``(...)`` float64 in [0, 1]; NaN for an empty matrix. On the counts' device, but on the CPU
+        for Apple's MPS, which has no float64.
 
     Raises:
         ValueError: if ``matrix`` is not square.
@@ -104,9 +108,14 @@ def gap_recovered(adapted: float, source_only: float, oracle: float) -> float:
     return (adapted - source_only) / (oracle - source_only)
 
 
+def in_float64(counts: Tensor) -> Tensor:
+    """On the same device, but on the CPU for Apple's MPS, which has no float64."""
+    return (counts.cpu() if counts.is_mps else counts).double()
+
+
 def _square(matrix: Tensor) -> Tensor:
     if matrix.ndim < 2 or matrix.shape[-1] != matrix.shape[-2]:
         raise ValueError(
             f"expected confusion matrices of shape (..., K, K), got {tuple(matrix.shape)}"
         )
-    return matrix.double()
+    return in_float64(matrix)

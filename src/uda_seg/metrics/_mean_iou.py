@@ -1,28 +1,32 @@
-from typing import Self
-
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
-from uda_seg.metrics._confusion import count_pairs, split_pairs
+from uda_seg.metrics._confusion import checked_settings, count_pairs, split_pairs
 from uda_seg.metrics._iou import iou_from_confusion
 
 __all__ = ["MeanIoU"]
 
 
-class MeanIoU:
+class MeanIoU(nn.Module):
     """Mean intersection over union over a whole data set, and over all processes.
 
     One confusion matrix collects every pixel, as the Cityscapes protocol asks; this differs from
     an average of the images' IoUs. :meth:`update` never waits for a GPU, so ids out of range are
-    counted and refused only when the scores are read. Reading sums over processes where
-    ``torch.distributed`` is initialised, and must then be done by all of them.
+    counted and refused only when the scores are read. Reading waits, and sums over processes where
+    ``torch.distributed`` is initialised; all of them must then read.
+
+    The counts are a buffer: they move with the module and are in its ``state_dict``. A
+    ``DistributedDataParallel`` around the module copies the first process's buffers to the others
+    in each forward pass with gradients. So count training batches outside of it, or switch that
+    off: ``broadcast_buffers=False``, from torch 2.13 on ``forward_sync_buffers=False``.
 
     Args:
         num_classes: K, at least 1.
-        ignore_index: the target id of pixels that do not count, in [-65536, 65536].
+        ignore_index: the target id of pixels that do not count, any int64.
 
     Raises:
+        TypeError: if a number is not an integer; those of numpy are.
         ValueError: if ``num_classes`` is below 1, or ``ignore_index`` out of range.
 
     Example:
@@ -36,44 +40,38 @@ class MeanIoU:
         tensor([[1, 1, 0],
                 [0, 1, 0],
                 [0, 0, 0]])
-        >>> metric.to("cpu").reset()
+        >>> metric.reset()
     """
 
+    counts: Tensor
+
     def __init__(self, num_classes: int, *, ignore_index: int = 255) -> None:
-        self.num_classes = num_classes
-        self.ignore_index = ignore_index
-        self.reset()
+        super().__init__()
+        self.num_classes, self.ignore_index = checked_settings(num_classes, ignore_index)
+        nothing = torch.empty(0, dtype=torch.int64)
+        self.register_buffer("counts", None)
+        with torch.inference_mode(False):  # its tensors could not be loaded into later
+            self.counts = count_pairs(nothing, nothing, self.num_classes, self.ignore_index)
 
     def reset(self) -> None:
         """Forget everything that was counted."""
-        nothing = torch.empty(0, dtype=torch.int64)
-        self._pairs = count_pairs(nothing, nothing, self.num_classes, self.ignore_index)
-
-    def to(self, device: torch.device | str) -> Self:
-        """Move the counts; needed only before a sum over processes on another device.
-
-        Args:
-            device: where to.
-
-        Returns:
-            The metric itself.
-        """
-        self._pairs = self._pairs.to(device)
-        return self
+        with torch.inference_mode(False):
+            self.counts = torch.zeros_like(self.counts)
 
     def update(self, predictions: Tensor, target: Tensor) -> None:
-        """Count one batch.
+        """Count one batch, on whichever device it is; the counts follow it there.
 
         Args:
-            predictions: predicted class ids, integer, of any shape.
+            predictions: predicted class ids, of any integer type and shape.
             target: true class ids of the same shape, or ``ignore_index``.
 
         Raises:
             TypeError: if either tensor is not of an integer type.
             ValueError: if the shapes differ.
         """
-        batch = count_pairs(predictions, target, self.num_classes, self.ignore_index)
-        self._pairs = self._pairs.to(batch.device) + batch
+        with torch.inference_mode(False):
+            batch = count_pairs(predictions, target, self.num_classes, self.ignore_index)
+            self.counts = self.counts.to(batch.device) + batch
 
     def confusion_matrix(self) -> Tensor:
         """What was counted since the last reset, summed over processes.
@@ -84,7 +82,7 @@ class MeanIoU:
         Raises:
             ValueError: if any id was out of range.
         """
-        pairs = self._pairs.clone()
+        pairs = self.counts.clone()
         if dist.is_available() and dist.is_initialized():
             dist.all_reduce(pairs)
         matrix, wrong = split_pairs(pairs, self.num_classes, self.ignore_index)

@@ -3,15 +3,23 @@
 import json
 from collections.abc import Mapping
 from difflib import get_close_matches
+from functools import partial
 from typing import Any
 
 import timm
 import torch
+from einops import rearrange
 from timm.layers.format import Format
 from timm.layers.helpers import to_2tuple
 from torch import Tensor, nn
 
-from uda_seg.models._sizes import ImageSizes, crop_features, find_image_sizes, fit_images
+from uda_seg.models._sizes import (
+    ImageSizes,
+    crop_features,
+    find_image_sizes,
+    fit_images,
+    require_cover,
+)
 
 __all__ = ["create_backbone", "extract_features", "normalization"]
 
@@ -40,7 +48,14 @@ def create_backbone(
             f"of stride {', '.join(map(str, sorted(set(strides))))} alone; {_GOOD}"
         )
     own_sizes = (kwargs.get("img_size"), copy.pretrained_cfg.get("input_size", ())[-2:])
-    sizes = find_image_sizes(copy, in_channels, [to_2tuple(size) for size in own_sizes if size])
+    own = [to_2tuple(size) for size in own_sizes if size]
+    try:
+        sizes = find_image_sizes(partial(_try, copy), in_channels, own)
+    except ValueError as error:
+        raise ValueError(
+            f"expected a backbone that serves images of {in_channels} channels, got {name!r}, "
+            f"which {error}; {_GOOD}"
+        ) from error.__cause__
     options["out_indices"] = tuple(strides.index(stride) for stride in _STRIDES)
     backbone = _build(name, pretrained, options)
     backbone.image_sizes = sizes  # type: ignore[assignment]  # torch types modules alone
@@ -50,13 +65,24 @@ def create_backbone(
 def extract_features(backbone: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
     """Features of stride 16 and 32, channels first whatever the backbone's own layout."""
     sizes: ImageSizes = getattr(backbone, "image_sizes", ImageSizes())
-    features = backbone(fit_images(images, sizes))
-    if getattr(backbone, "output_fmt", Format.NCHW) == Format.NHWC:
-        features = [feature.permute(0, 3, 1, 2) for feature in features]
+    features = _channels_first(backbone, backbone(fit_images(images, sizes)))
     if sizes.step != (1, 1):
-        features = map(crop_features, features, (images, images), _STRIDES)
+        features = list(map(crop_features, features, (images, images), _STRIDES))
     stride16, stride32 = features
     return stride16, stride32
+
+
+def _try(copy: Any, images: Tensor) -> None:
+    features = _channels_first(copy, copy(images))
+    for feature, stride in zip(features, copy.feature_info.reduction(), strict=True):
+        if stride in _STRIDES:
+            require_cover(feature, images, stride)
+
+
+def _channels_first(backbone: nn.Module, features: list[Tensor]) -> list[Tensor]:
+    if getattr(backbone, "output_fmt", Format.NCHW) != Format.NHWC:
+        return features
+    return [rearrange(feature, "b h w c -> b c h w") for feature in features]
 
 
 def normalization(

@@ -1,22 +1,21 @@
 from collections.abc import Iterator, Mapping
+from numbers import Integral
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
-import torch
 import torch.nn.functional as F
-from huggingface_hub import PyTorchModelHubMixin
 from huggingface_hub.errors import HFValidationError
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from uda_seg.models._backbone import create_backbone, extract_features, normalization
 from uda_seg.models._blocks import ContextPath, FeatureFusion, Head, SpatialPath
+from uda_seg.models._hub import HubMixin, weights_come_later
+from uda_seg.models._inputs import Size, check_images, check_size
 from uda_seg.models._model_card import MODEL_CARD
 from uda_seg.models._same_padding import follow_same_padding
 
 __all__ = ["BiSeNet", "BiSeNetOutput"]
-
-Size = tuple[int, int] | Literal["native"]
 
 
 class BiSeNetOutput(NamedTuple):
@@ -25,19 +24,19 @@ class BiSeNetOutput(NamedTuple):
     Example:
         >>> import torch
         >>> network = BiSeNet(19, "test_resnet", pretrained_backbone=False).eval()
-        >>> network(torch.rand(1, 3, 64, 96)).auxiliary is None
-        True
+        >>> network(torch.rand(1, 3, 64, 96)).auxiliary
+        ()
     """
 
     logits: Tensor
     """``(B, K, H, W)`` class logits."""
-    auxiliary: tuple[Tensor, Tensor] | None
-    """While training, ``(B, K, H, W)`` logits of the context path at stride 8 and 16; else None."""
+    auxiliary: tuple[Tensor, Tensor] | tuple[()]
+    """While training, ``(B, K, H, W)`` logits of the context path at stride 8 and 16; else ()."""
 
 
 class BiSeNet(
     nn.Module,
-    PyTorchModelHubMixin,
+    HubMixin,
     library_name="uda-seg",
     pipeline_tag="image-segmentation",
     model_card_template=MODEL_CARD,
@@ -101,16 +100,18 @@ class BiSeNet(
         backbone_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        if not all(isinstance(n, int) and n >= 1 for n in (num_classes, in_channels)):
+        counts: tuple[Any, Any] = num_classes, in_channels
+        if not all(isinstance(n, Integral) for n in counts) or min(counts) < 1:
             raise ValueError(
-                "expected num_classes and in_channels of type int and at least 1, "
+                "expected integers num_classes and in_channels of at least 1, "
                 f"got {num_classes!r} and {in_channels!r}"
             )
+        num_classes, in_channels = int(num_classes), int(in_channels)  # such as numpy's
         self.in_channels = in_channels
         self.spatial_path = SpatialPath(in_channels)
         self.backbone = create_backbone(
             backbone,
-            pretrained=pretrained_backbone,
+            pretrained=pretrained_backbone and not weights_come_later(),
             in_channels=in_channels,
             kwargs=backbone_kwargs or {},
         )
@@ -143,17 +144,18 @@ class BiSeNet(
         Raises:
             TypeError: if the images are not of a floating-point type.
             ValueError: if the images have another number of channels or are too small, ``size``
-                is an unknown word, or the backbone takes a single size and the images have
-                another.
+                is neither two positive integers nor a known word, or the backbone takes a single
+                size and the images have another.
         """
-        self._check(images, size)
+        check_images(images, self.in_channels)
+        check_size(size)
         stride16, stride32 = extract_features(self.backbone, images)
         detail = self.spatial_path(images)
         context8, context16 = self.context_path(stride16, stride32, detail.shape[-2:])
         size = size or (images.shape[-2], images.shape[-1])
         logits = _resize(self.head(self.fusion(detail, context8)), size)
         if not self.training:
-            return BiSeNetOutput(logits, None)
+            return BiSeNetOutput(logits, ())
         first, second = self.auxiliary_heads
         auxiliary = (_resize(first(context8), size), _resize(second(context16), size))
         return BiSeNetOutput(logits, auxiliary)
@@ -197,6 +199,7 @@ class BiSeNet(
 
         Raises:
             FileNotFoundError: if there is no such folder, or a file is missing from it.
+            TypeError: if the network does not take the saved arguments, or needs others.
             ValueError: if a weight is missing, unknown or of another shape, or the file is broken.
         """
         source = str(pretrained_model_name_or_path)
@@ -207,40 +210,17 @@ class BiSeNet(
                 "expected a folder that save_pretrained wrote, or a repository of the Hugging Face "
                 f"hub, got {source!r}, which is neither"
             ) from None
+        except TypeError as error:
+            raise TypeError(
+                f"expected arguments in {source!r} that {cls.__name__} takes: {error}; load it as "
+                "the class that was saved, and add what JSON could not hold, name=value"
+            ) from error
         except (RuntimeError, SafetensorError) as error:
             raise ValueError(
                 f"expected weights in {source!r} that this network can load: {error}; leave its "
                 "arguments as they were saved, and exchange layers afterwards"
             ) from error
         return network.eval()  # older mixins leave that out for safetensors
-
-    @classmethod
-    def _from_pretrained(cls, **kwargs: Any) -> Self:
-        if "num_classes" not in kwargs:  # the mixin goes on without a config
-            raise FileNotFoundError(f"expected a config.json in {kwargs['model_id']!r}, found none")
-        # All weights come from the file: none is fetched for the backbone, and none may lack.
-        kwargs = {"strict": True, **kwargs, "pretrained_backbone": False}
-        network: Self = super()._from_pretrained(**kwargs)
-        return network
-
-    def _check(self, images: Tensor, size: Size | None) -> None:
-        if isinstance(size, str) and size != "native":
-            raise ValueError(f'expected size to be (height, width), "native" or None, got {size!r}')
-        if images.ndim != 4 or images.shape[1] != self.in_channels:
-            raise ValueError(
-                f"expected images of shape (B, {self.in_channels}, H, W), got "
-                f"{tuple(images.shape)}; BiSeNet(..., in_channels=C) takes other channel counts"
-            )
-        if not torch.is_floating_point(images):  # which refuses what is no tensor
-            raise TypeError(
-                f"expected floating-point images, got {images.dtype}; divide uint8 images by 255 "
-                "and normalise them by network.normalization"
-            )
-        if min(images.shape[-2:]) < 32:
-            raise ValueError(
-                f"expected images of at least 32x32 pixels, got {tuple(images.shape[-2:])}; "
-                "upsample them first"
-            )
 
 
 def _resize(logits: Tensor, size: Size) -> Tensor:

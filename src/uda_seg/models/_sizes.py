@@ -1,13 +1,13 @@
 """The image sizes that a backbone takes: found by trying them, so that no name decides."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-__all__ = ["ImageSizes", "crop_features", "find_image_sizes", "fit_images"]
+__all__ = ["ImageSizes", "crop_features", "find_image_sizes", "fit_images", "require_cover"]
 
 Size = tuple[int, int]
 
@@ -19,16 +19,18 @@ class ImageSizes(NamedTuple):
     fixed: bool = False
 
 
-def find_image_sizes(backbone: nn.Module, in_channels: int, own: Iterable[Size]) -> ImageSizes:
+def find_image_sizes(
+    run: Callable[[Tensor], object], in_channels: int, own: Iterable[Size]
+) -> ImageSizes:
     """Try sizes on a backbone that lives on the meta device, where it computes shapes alone.
 
     Args:
-        backbone: a timm feature extractor on the meta device, in evaluation mode.
+        run: raises an error for images that the backbone cannot serve.
         in_channels: channels of the images.
         own: sizes that the backbone was made for, to fall back on.
 
     Raises:
-        ValueError: if the backbone runs on none of them.
+        ValueError: if it raises for all sizes.
     """
     own = dict.fromkeys(own)
     # 97 and 289 are odd and stay odd, halved five times and rounded up.
@@ -38,15 +40,13 @@ def find_image_sizes(backbone: nn.Module, in_channels: int, own: Iterable[Size])
     failure: Exception | None = None
     for sizes, (height, width) in trials.items():
         try:
-            backbone(torch.empty(1, in_channels, height, width, device="meta"))
+            run(torch.empty(1, in_channels, height, width, device="meta"))
         except Exception as error:
             failure = error
         else:
             return sizes
-    raise ValueError(
-        f"expected a backbone that runs on images of {in_channels} channels, got one that fails at "
-        f"every size tried ({', '.join(f'{h}x{w}' for h, w in trials.values())}): {failure}"
-    ) from failure
+    tried = ", ".join(f"{height}x{width}" for height, width in trials.values())
+    raise ValueError(f"fails at every size tried ({tried}): {failure}") from failure
 
 
 def fit_images(images: Tensor, sizes: ImageSizes) -> Tensor:
@@ -67,6 +67,17 @@ def fit_images(images: Tensor, sizes: ImageSizes) -> Tensor:
             "backbone_kwargs={'img_size': (H, W)}, and some for all by {'strict_img_size': False}"
         )
     return images
+
+
+def require_cover(features: Tensor, images: Tensor, stride: int) -> None:
+    """Refuse features that lack the edges of the images: stretched, they would be out of place."""
+    size, pixels = features.shape[-2:], images.shape[-2:]
+    for extent, side in zip(size, pixels, strict=True):
+        if not side // stride <= extent <= -(-side // stride):
+            raise ValueError(
+                f"features of stride {stride} are {size[0]}x{size[1]} for {pixels[0]}x{pixels[1]} "
+                "pixels, as convolutions without padding lose the edges"
+            )
 
 
 def crop_features(features: Tensor, images: Tensor, stride: int) -> Tensor:

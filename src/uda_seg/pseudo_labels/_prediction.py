@@ -1,10 +1,15 @@
 from collections.abc import Iterable
+from operator import index
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from uda_seg.pseudo_labels._checks import free_to_look, require_probabilities, require_share
+from uda_seg.pseudo_labels._checks import (
+    at_least_float32,
+    probable,
+    require_share,
+    with_values,
+)
 
 __all__ = ["mean_prediction", "pseudo_label"]
 
@@ -44,7 +49,7 @@ def mean_prediction(logits: Iterable[Tensor], *, size: tuple[int, int] | None = 
                 "expected logits of one shape (B, K, H, W), got "
                 f"{tuple(each.shape)}" + ("" if total is None else f" after {tuple(total.shape)}")
             )
-        probabilities = each.to(torch.promote_types(each.dtype, torch.float32)).softmax(dim=1)
+        probabilities = at_least_float32(each).softmax(dim=1)
         total = probabilities if total is None else total + probabilities
         count += 1
     if total is None:
@@ -67,12 +72,12 @@ def pseudo_label(
         ignore_index: the id of pixels that are not sure enough.
 
     Returns:
-        ``(B, H, W)`` int64 class ids.
+        ``(B, H, W)`` int64 class ids. On a GPU and in a compiled graph, where values are not looked
+        at, a pixel with a value that is not in [0, 1] gets ``ignore_index``, too.
 
     Raises:
         ValueError: if the probabilities have another shape, or the thresholds are neither one nor
-            one a class; on a CPU also if one of them is above 1, or a tensor's threshold is out
-            of [0, 1].
+            one a class; on a CPU also if a value or a tensor's threshold is not in [0, 1].
 
     Example:
         >>> import torch
@@ -80,23 +85,32 @@ def pseudo_label(
         >>> pseudo_label(probabilities, torch.tensor([0.8, 0.5]))
         tensor([[[  0, 255,   1]]])
     """
-    if probabilities.ndim != 4:
+    if probabilities.ndim != 4 or probabilities.shape[1] < 1:
         raise ValueError(
             f"expected probabilities of shape (B, K, H, W), got {tuple(probabilities.shape)}"
         )
     confidence, label = probabilities.max(dim=1)
-    if free_to_look(confidence):
-        require_probabilities(confidence)
+    confidence = at_least_float32(confidence)
+    sure = probable(probabilities, confidence)
+    threshold = _of_each_pixel(threshold, label, probabilities.shape[1])
+    if isinstance(threshold, Tensor):  # in one precision with a number's threshold
+        threshold = threshold.to(confidence)
+    return label.masked_fill(~(sure & (confidence >= threshold)), index(ignore_index))
+
+
+def _of_each_pixel(threshold: float | Tensor, label: Tensor, num_classes: int) -> float | Tensor:
+    """The threshold of a pixel's class, or the one for all."""
     if not isinstance(threshold, Tensor):
         require_share(threshold)
-    elif free_to_look(threshold) and threshold.numel():
+        return threshold
+    if with_values(threshold) and threshold.numel():
         require_share(threshold.amin().item())
         require_share(threshold.amax().item())
-    if isinstance(threshold, Tensor) and threshold.ndim > 0:
-        if threshold.shape != probabilities.shape[1:2]:
-            raise ValueError(
-                f"expected one threshold or {probabilities.shape[1]}, one a class, got shape "
-                f"{tuple(threshold.shape)}"
-            )
-        threshold = threshold.to(label.device)[label]
-    return label.masked_fill(confidence < threshold, ignore_index)
+    if threshold.ndim == 0:
+        return threshold
+    if threshold.shape != (num_classes,):
+        raise ValueError(
+            f"expected one threshold or {num_classes}, one a class, got shape "
+            f"{tuple(threshold.shape)}"
+        )
+    return threshold.to(label.device)[label]

@@ -1,7 +1,6 @@
-import torch
 from torch import Tensor
 
-from uda_seg.pseudo_labels._checks import free_to_look, require_probabilities, require_share
+from uda_seg.pseudo_labels._checks import at_least_float32, probable, require_share
 
 __all__ = ["confident_share"]
 
@@ -21,11 +20,13 @@ def confident_share(probabilities: Tensor, threshold: float = 0.968) -> Tensor:
             [0, 1].
 
     Returns:
-        ``(B,)`` in [0, 1], float32 (float64 for float64 probabilities), without a gradient.
+        ``(B,)`` in [0, 1], float32 (float64 for float64 probabilities), without a gradient. On a
+        GPU and in a compiled graph, where values are not looked at, a pixel with a value that is
+        not in [0, 1] does not count as confident.
 
     Raises:
         ValueError: if the shape is another one or has no pixel, or the threshold is out of range;
-            on a CPU also if a value is above 1.
+            on a CPU also if a value is not in [0, 1].
 
     Example:
         >>> import torch
@@ -39,8 +40,6 @@ def confident_share(probabilities: Tensor, threshold: float = 0.968) -> Tensor:
             f"{tuple(probabilities.shape)}"
         )
     require_share(threshold)
-    dtype = torch.promote_types(probabilities.dtype, torch.float32)
-    confidence = probabilities.amax(dim=1)
-    if free_to_look(confidence):
-        require_probabilities(confidence)
-    return (confidence >= threshold).to(dtype).mean(dim=(1, 2))
+    confidence = at_least_float32(probabilities.amax(dim=1))
+    confident = probable(probabilities, confidence) & (confidence >= threshold)
+    return confident.to(confidence.dtype).mean(dim=(1, 2))

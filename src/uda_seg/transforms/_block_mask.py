@@ -1,10 +1,13 @@
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import torch
+from einops import repeat
 from kornia.augmentation import IntensityAugmentationBase2D
 from torch import Tensor
+
+from uda_seg.transforms._checks import check_floating_point
+from uda_seg.transforms._draws import uniform
 
 __all__ = ["BlockMask", "block_mask"]
 
@@ -18,6 +21,7 @@ def block_mask(
     block_size: int = 64,
     ratio: float = 0.7,
     same_on_batch: bool = False,
+    generator: torch.Generator | None = None,
 ) -> Tensor:
     """Mask random square blocks of images, so that a network has to infer them from the context.
 
@@ -39,6 +43,8 @@ def block_mask(
         block_size: the side of a block in pixels, at least 1; the paper's 64 is for 512x1024.
         ratio: the probability that a block is masked, in [0, 1].
         same_on_batch: mask the same blocks in all images.
+        generator: where to draw from, on any device; by default torch's global generator of the
+            images' device. No generator goes through ``torch.compile``.
 
     Returns:
         ``(B, C, H, W)`` of the images' type.
@@ -57,11 +63,9 @@ def block_mask(
     _check_settings(block_size, ratio)
     if images.ndim != 4:
         raise ValueError(f"expected images of shape (B, C, H, W), got {tuple(images.shape)}")
-    if not images.is_floating_point():
-        raise TypeError(
-            f"expected floating-point images, got {images.dtype}; divide uint8 images by 255 first"
-        )
-    masked = _draw(images.shape, block_size, ratio, same_on_batch, images.device)
+    check_floating_point(images, "images")
+    grid = _grid(images.shape, block_size, same_on_batch)
+    masked = uniform(grid, images.device, generator) < ratio
     return _mask(images, masked, block_size, fill)
 
 
@@ -108,8 +112,14 @@ class BlockMask(IntensityAugmentationBase2D):
 
     def generate_parameters(self, batch_shape: tuple[int, ...]) -> dict[str, Tensor]:
         """Draw the blocks to mask, ``(B, rows, columns)`` bool; called by kornia."""
-        size, ratio = self.flags["block_size"], self.flags["ratio"]
-        return {"masked": _draw(batch_shape, size, ratio, self.same_on_batch, self.device)}
+        grid = _grid(batch_shape, self.flags["block_size"], self.same_on_batch)
+        masked = uniform(grid, self.device, None) < self.flags["ratio"]
+        return {"masked": masked.expand(batch_shape[0], -1, -1)}
+
+    def transform_tensor(self, input: Tensor, **kwargs: Any) -> Tensor:  # noqa: A002
+        """Refuse integer images with advice, before kornia does it without; called by kornia."""
+        check_floating_point(input, "images")
+        return super().transform_tensor(input, **kwargs)
 
     def apply_transform(
         self,
@@ -122,28 +132,25 @@ class BlockMask(IntensityAugmentationBase2D):
         return _mask(input, params["masked"], flags["block_size"], flags["fill"])
 
 
-def _draw(
-    shape: Sequence[int], block_size: int, ratio: float, same_on_batch: bool, device: torch.device
-) -> Tensor:
-    """Which blocks of each image are masked, ``(B, rows, columns)``."""
+def _grid(shape: Sequence[int], block_size: int, same_on_batch: bool) -> tuple[int, int, int]:
+    """How many images draw their own mask, and of how many rows and columns of blocks."""
     batch_size, _, height, width = shape
-    grid = math.ceil(height / block_size), math.ceil(width / block_size)
-    draws = torch.rand(1 if same_on_batch else batch_size, *grid, device=device)
-    return (draws < ratio).expand(batch_size, -1, -1)
+    rows, columns = (-(-side // block_size) for side in (height, width))
+    return 1 if same_on_batch else batch_size, rows, columns
 
 
 def _mask(images: Tensor, masked: Tensor, block_size: int, fill: Fill) -> Tensor:
     height, width = images.shape[-2:]
-    masked = masked.to(images.device)
-    rows, columns = (torch.arange(n, device=images.device) // block_size for n in (height, width))
-    pixels = masked[:, rows[:, None], columns]
+    pixels = repeat(
+        masked.to(images.device), "b r c -> b 1 (r i) (c j)", i=block_size, j=block_size
+    )
     values = torch.as_tensor(fill, dtype=images.dtype, device=images.device)
     if values.shape not in ((), (1,), images.shape[1:2]):
         raise ValueError(
             f"expected fill to be one number or {images.shape[1]}, one a channel, got shape "
             f"{tuple(values.shape)}"
         )
-    return torch.where(pixels[:, None], values.reshape(-1, 1, 1), images)
+    return torch.where(pixels[..., :height, :width], values.reshape(-1, 1, 1), images)
 
 
 def _check_settings(block_size: int, ratio: float) -> None:

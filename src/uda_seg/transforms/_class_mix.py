@@ -3,6 +3,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from uda_seg.transforms._checks import values_at_hand
+from uda_seg.transforms._draws import uniform
+
 __all__ = ["MixedBatch", "class_mix"]
 
 _IDS = 256
@@ -21,7 +24,7 @@ class MixedBatch(NamedTuple):
     images: Tensor
     """``(B, C, H, W)``, of the source where pasted, else of the target."""
     labels: Tensor
-    """``(B, H, W)``, likewise."""
+    """``(B, H, W)`` int64, likewise; as this and the next two, with the source labels' axes."""
     weights: Tensor
     """``(B, H, W)``, 1 where pasted, else the target's weights."""
     pasted: Tensor
@@ -36,14 +39,15 @@ def class_mix(
     *,
     target_weights: Tensor | None = None,
     ignore_index: int = 255,
+    generator: torch.Generator | None = None,
 ) -> MixedBatch:
     """Paste half of the classes of each source image, with their labels, onto a target image.
 
     Of the n classes in a source label, ``ceil(n / 2)`` are drawn with equal chances, and all of
     their pixels replace those of the target image at the same place in the batch. Pixels that are
     ignored belong to no class and are never pasted, so an unlabelled image leaves the target as it
-    is. Draws from torch's global generator of the labels' device, on which all the work is done,
-    without a loop over images or classes. A function alone: there are no settings to remember.
+    is. All the work is done on the labels' device, without a loop over images or classes. A
+    function alone: there are no settings to remember.
 
     References: Olsson et al., *ClassMix: Segmentation-Based Data Augmentation for Semi-Supervised
     Learning*, WACV 2021; between domains: Tranheden et al., *DACS: Domain Adaptation via
@@ -51,20 +55,25 @@ def class_mix(
 
     Args:
         images: ``(B, C, H, W)`` source images, of any type and range.
-        labels: ``(B, H, W)`` their class ids in [0, 255], int64; ``ignore_index`` for no class.
-            Ids are checked on the host, except under ``torch.compile``.
+        labels: ``(B, H, W)``, or ``(B, 1, H, W)`` as kornia's masks are: their class ids in
+            [0, 255], of any integer type; ``ignore_index`` for no class. Ids are checked on the
+            CPU; on a GPU and under ``torch.compile``, others are no class.
         target_images: images of the source's shape and type, on which to paste.
-        target_labels: ``(B, H, W)`` int64 labels of the target, usually pseudo labels.
-        target_weights: how much each target pixel counts, ``(B, H, W)``, or each image, ``(B,)``,
-            floating point, such as ``uda_seg.pseudo_labels.confident_share`` gives; 1 by default.
+        target_labels: labels of the target, likewise, usually pseudo labels.
+        target_weights: how much each target pixel counts, ``(B, H, W)`` or ``(B, 1, H, W)``, or
+            each image, ``(B,)``, floating point, such as
+            ``uda_seg.pseudo_labels.confident_share`` gives; 1 by default.
         ignore_index: the id of pixels without a class; may be out of the range of the ids.
+        generator: where to draw from, on any device; by default torch's global generator of the
+            labels' device. No generator goes through ``torch.compile``.
 
     Returns:
-        The mixed ``images``, ``labels`` and ``weights`` (1 where pasted; float32 by default), and
-        the mask ``pasted``, as a :class:`MixedBatch`.
+        The mixed ``images``, ``labels`` (int64), ``weights`` (1 where pasted; float32 by default)
+        and the mask ``pasted``, as a :class:`MixedBatch`; the last three have the shape of the
+        source labels.
 
     Raises:
-        TypeError: if labels are not int64, or images of different types.
+        TypeError: if labels are no integers, or images of different types.
         ValueError: if shapes do not fit, or a source label is out of range.
 
     Example:
@@ -80,35 +89,38 @@ def class_mix(
                 [0., 0., 1., 1.]])
     """
     _check(images, labels, target_images, target_labels)
+    shape, size = labels.shape, (len(images), *images.shape[2:])
+    labels, target_labels = (ids.long().reshape(size) for ids in (labels, target_labels))
     if target_weights is None:
         target_weights = torch.ones(len(labels), device=labels.device)
-    if target_weights.shape not in (labels.shape[:1], labels.shape):
+    if target_weights.shape not in (size[:1], size, _with_channel(size)):
         raise ValueError(
-            f"expected target weights of shape {tuple(labels.shape)} or ({len(labels)},), got "
+            f"expected target weights of shape {size}, {_with_channel(size)} or {size[:1]}, got "
             f"{tuple(target_weights.shape)}"
         )
-    if target_weights.ndim == 1:
-        target_weights = target_weights[:, None, None]
-    pasted = _half_of_the_classes(labels, ignore_index)
+    target_weights = target_weights.reshape(-1, *((1, 1) if target_weights.ndim == 1 else size[1:]))
+    pasted = _half_of_the_classes(labels, ignore_index, generator)
     return MixedBatch(
         torch.where(pasted[:, None], images, target_images),
-        torch.where(pasted, labels, target_labels),
-        torch.where(pasted, 1, target_weights),
-        pasted,
+        torch.where(pasted, labels, target_labels).reshape(shape),
+        torch.where(pasted, 1, target_weights).reshape(shape),
+        pasted.reshape(shape),
     )
 
 
-def _half_of_the_classes(labels: Tensor, ignore_index: int) -> Tensor:
+def _half_of_the_classes(
+    labels: Tensor, ignore_index: int, generator: torch.Generator | None
+) -> Tensor:
     """Which pixels belong to the classes that are drawn, ``(B, H, W)``."""
-    ignored = labels == ignore_index
-    if not torch.compiler.is_compiling():
-        _check_range(labels.masked_fill(ignored, 0), ignore_index)
-    ids = labels.masked_fill(ignored, _IDS).flatten(1)
+    no_class = labels == ignore_index
+    if not _are_in_range(labels.masked_fill(no_class, 0), ignore_index):
+        no_class = no_class | (labels < 0) | (labels >= _IDS)
+    ids = labels.masked_fill(no_class, _IDS).flatten(1)
     present = torch.zeros(len(ids), _IDS + 1, dtype=torch.bool, device=ids.device)
     present.scatter_(1, ids, True)
-    present[:, _IDS] = False  # what is ignored
+    present[:, _IDS] = False  # what has no class
     # Random ranks, the classes that are present before all others.
-    keys = torch.rand(present.shape, device=ids.device).masked_fill(~present, -1)
+    keys = uniform(present.shape, ids.device, generator).masked_fill(~present, -1)
     ranks = keys.argsort(dim=1, descending=True).argsort(dim=1)
     chosen = ranks < (present.sum(dim=1, keepdim=True) + 1) // 2
     return chosen.gather(1, ids).reshape(labels.shape)
@@ -126,20 +138,27 @@ def _check(images: Tensor, labels: Tensor, target_images: Tensor, target_labels:
         )
     size = (len(images), *images.shape[2:])
     for name, ids in (("source", labels), ("target", target_labels)):
-        if ids.dtype != torch.int64:
-            raise TypeError(f"expected {name} labels of type int64, got {ids.dtype}")
-        if ids.shape != size:
+        if ids.is_floating_point() or ids.dtype == torch.bool:
+            raise TypeError(f"expected {name} labels of an integer type, got {ids.dtype}")
+        if ids.shape not in (size, _with_channel(size)):
             raise ValueError(
-                f"expected {name} labels of shape {size} for these images, got {tuple(ids.shape)}"
+                f"expected {name} labels of shape {size} or {_with_channel(size)} for these "
+                f"images, got {tuple(ids.shape)}"
             )
 
 
-def _check_range(ids: Tensor, ignore_index: int) -> None:
+def _with_channel(size: tuple[int, ...]) -> tuple[int, ...]:
+    return size[0], 1, *size[1:]
+
+
+def _are_in_range(ids: Tensor, ignore_index: int) -> bool:
+    """Whether all ids are known to be classes, which is known or refused where they can be read."""
     if ids.numel() == 0:
-        return
-    low, high = torch.stack(ids.aminmax()).tolist()
-    if low < 0 or high >= _IDS:
+        return True
+    extremes = values_at_hand(torch.stack(ids.aminmax()))
+    if extremes and not 0 <= extremes[0] <= extremes[1] < _IDS:
         raise ValueError(
             f"expected source labels in [0, {_IDS}) or {ignore_index} for no class, got ids from "
-            f"{low} to {high}"
+            f"{extremes[0]} to {extremes[1]}"
         )
+    return extremes is not None

@@ -1,11 +1,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from kornia.augmentation import IntensityAugmentationBase2D
 from kornia.augmentation.random_generator import PlainUniformGenerator
 from torch import Tensor
 
-from uda_seg.transforms._fda import check_floating_point, fourier_domain_adaptation
+from uda_seg.transforms._checks import check_floating_point
+from uda_seg.transforms._fda import adapt, check_target
 
 __all__ = ["FDA"]
 
@@ -14,17 +16,23 @@ class FDA(IntensityAugmentationBase2D):
     """Fourier Domain Adaptation as a kornia augmentation: draws beta and remembers the settings.
 
     See :func:`fourier_domain_adaptation` for what it does. Masks, boxes and keypoints stay as
-    they are. Inside a container, which has no slot for a second image, the style travels as the
-    operation's parameter ``"target"``: ``params = augment.forward_parameters(source.shape)``,
-    ``params[0].data["target"] = target``, ``augment(source, mask, params=params)``.
+    they are. A container has no slot for a second image: there :meth:`set_target` gives it.
+
+    Where there are as many targets as source images, they go together in order, and a single
+    target serves all. Of any other number, such as a whole bank of amplitudes or a last, smaller
+    batch, each source image draws one, with replacement.
+
+    The module keeps no target of a call. That of :meth:`set_target` is in no state dict, pickle
+    or copy.
 
     Reference: Yang and Soatto, CVPR 2020.
 
     Args:
         beta: half-width of the window as a share of the shorter side, in [0, 0.5]; a pair
-            ``(low, high)`` draws one uniformly for each image.
+            ``(low, high)`` draws one uniformly for each image, and every call asks the target for
+            the frequencies of ``high``.
         p: probability that an image is adapted.
-        same_on_batch: draw one beta and one decision for the whole batch.
+        same_on_batch: draw one beta, one decision and one target for the whole batch.
         keepdim: return ``(C, H, W)`` for an input of ``(C, H, W)`` instead of a batch of one.
 
     Raises:
@@ -39,6 +47,11 @@ class FDA(IntensityAugmentationBase2D):
         >>> adapted = fda(source, target)
         >>> torch.equal(fda(source, target, params=fda._params), adapted)
         True
+
+        >>> from kornia.augmentation import AugmentationSequential, RandomHorizontalFlip
+        >>> augment = AugmentationSequential(RandomHorizontalFlip(), fda, data_keys=["input"])
+        >>> fda.set_target(target)
+        >>> adapted = augment(source)
     """
 
     def __init__(
@@ -58,10 +71,25 @@ class FDA(IntensityAugmentationBase2D):
         bounds = tuple(beta) if isinstance(beta, Sequence) else (beta, beta)
         if len(bounds) != 2 or not 0 <= bounds[0] <= bounds[1] <= 0.5:
             raise ValueError(f"expected beta, or a pair low <= high, in [0, 0.5], got {beta}")
+        self._most = bounds[1]
+        self._target: Tensor | None = None
         if isinstance(beta, Sequence):
             self._param_generator = PlainUniformGenerator((bounds, "beta", None, None))
         else:
             self.flags = {"beta": beta}
+
+    def set_target(self, target: Tensor | None) -> None:
+        """Keep a style for the calls that bring none, as those inside of a container.
+
+        Args:
+            target: images or amplitudes as for :meth:`forward`, a batch or a whole bank, which
+                serve until others are set; None forgets them.
+
+        Raises:
+            TypeError: if the images are not floating point.
+            ValueError: if the shape is another one.
+        """
+        self._target = None if target is None else _as_batch(target)
 
     def forward(  # type: ignore[override] # the style comes second, as in the function
         self,
@@ -74,10 +102,10 @@ class FDA(IntensityAugmentationBase2D):
 
         Args:
             source: ``(B, C, H, W)`` or ``(C, H, W)`` floating-point images in [0, 1].
-            target: images ``(B, C, H', W')``, ``(1, C, H', W')`` or ``(C, H', W')``, or their
-                :func:`low_frequency_amplitude`, on any device; may be left out where ``params``
-                holds it.
-            params: parameters of an earlier call, to apply the same again.
+            target: images ``(N, C, H', W')`` or ``(C, H', W')``, or their
+                :func:`low_frequency_amplitude`, on any device; by default that of
+                :meth:`set_target`.
+            params: parameters of an earlier call, to apply the same draws again.
             **kwargs: what kornia's augmentations take: ``beta``, a float or a tensor ``(B,)``, in
                 place of this call's; ``save_kwargs=True`` to keep it for a replay.
 
@@ -93,12 +121,20 @@ class FDA(IntensityAugmentationBase2D):
                 "expected params of an earlier call, got "
                 f"{type(params).__name__}; a beta goes by its name: fda(source, target, beta=beta)"
             )
-        check_floating_point(source, "source")
-        if target is not None:
-            if params is None:
-                params = self.forward_parameters(self.transform_tensor(source).shape)
-            params = {**params, "target": target}
-        return super().forward(source, params=params, **kwargs)
+        check_floating_point(source, "source images")
+        kept = self._target
+        if target is not None:  # not among the parameters, which kornia keeps
+            self._target = _as_batch(target)
+        try:
+            return super().forward(source, params=params, **kwargs)
+        finally:
+            self._target = kept
+
+    def generate_parameters(self, batch_shape: tuple[int, ...]) -> dict[str, Tensor]:
+        """Draw betas, and what picks one of many targets; called by kornia."""
+        draws = torch.randint(2**62, (1 if self.same_on_batch else batch_shape[0],))
+        params = super().generate_parameters(batch_shape)
+        return {**params, "draw": draws.expand(batch_shape[0])}
 
     def apply_transform(
         self,
@@ -108,14 +144,25 @@ class FDA(IntensityAugmentationBase2D):
         transform: Tensor | None = None,  # noqa: ARG002 (kornia's signature)
     ) -> Tensor:
         """Do the work on a batch; called by kornia."""
-        if "target" not in params:
+        style = self._target
+        if style is None:
             raise ValueError(
-                "FDA needs a target image to take the style of: call fda(source, target), or in a "
-                'container put it into the operation\'s parameters under "target"'
+                "FDA needs a target image to take the style of: call fda(source, target), or "
+                "fda.set_target(target) before a container's call"
             )
-        target = params["target"].to(input.device)  # as kornia moves its own parameters
-        check_floating_point(target, "target")
-        is_amplitude = target.ndim == 5
-        style = target if is_amplitude else self.transform_tensor(target)
-        beta = params["beta"] if "beta" in params else flags["beta"]
-        return fourier_domain_adaptation(input, style, beta)
+        if len(style) not in (1, len(input)):
+            style = style[(params["draw"] % len(style)).to(style.device)]
+        style = style.to(input.device)
+        if "beta" in flags:  # not drawn
+            return adapt(input, style, params.get("beta", flags["beta"]))
+        return adapt(input, style, params["beta"], self._most)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_target": None}
+
+
+def _as_batch(target: Tensor) -> Tensor:
+    check_floating_point(target, "target images")
+    target = target[None] if target.ndim == 3 else target
+    check_target(target)
+    return target

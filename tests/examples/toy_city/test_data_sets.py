@@ -2,14 +2,13 @@ import signal
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from toy_city import data_sets as toy_city
-from toy_city.data_sets import render_scene, write_toy_city
+from published import ROOT
+from toy_city import data_sets, render_scene, write_toy_city
 from uda_seg.datasets import CITYSCAPES_CLASSES, GTA5, IGNORE_INDEX, Cityscapes
 
 SMALL = {"source_images": 3, "target_train": 4, "target_val": 2, "size": (48, 96), "workers": 1}
@@ -199,7 +198,7 @@ def test_a_labelled_source_in_the_cameras_style(root, tmp_path, style):
 
 def test_the_city_that_is_there_is_taken(root, monkeypatch):
     before = contents(root)
-    monkeypatch.setattr(toy_city, "render_scene", None)  # drawing anything would fail
+    monkeypatch.setattr(data_sets, "render_scene", None)  # drawing anything would fail
     city = write_toy_city(root, **SMALL)
     assert city == (root / "gta5", root / "cityscapes")
     assert contents(root) == before
@@ -249,7 +248,7 @@ def test_a_failure_leaves_nothing(tmp_path, monkeypatch):
             raise OSError("no space left")
         return render_scene(style, seed, size)
 
-    monkeypatch.setattr(toy_city, "render_scene", fail_late)
+    monkeypatch.setattr(data_sets, "render_scene", fail_late)
     with pytest.raises(OSError, match="no space left"):
         write_toy_city(tmp_path / "city", **SMALL)
     assert list(tmp_path.iterdir()) == []
@@ -259,15 +258,15 @@ def test_a_killed_run_leaves_nothing_under_the_final_name(root, tmp_path):
     script = textwrap.dedent(f"""
         import os, signal
         from pathlib import Path
-        from toy_city import data_sets as toy_city
+        from toy_city import data_sets, write_toy_city
         from uda_seg.datasets import CITYSCAPES_CLASSES
-        draw = toy_city.render_scene
+        draw = data_sets.render_scene
         def die_late(style, seed, size):
             if style == "camera":
                 os.kill(os.getpid(), signal.SIGKILL)
             return draw(style, seed, size)
-        toy_city.render_scene = die_late
-        toy_city.write_toy_city(Path({str(tmp_path / "city")!r}), **{SMALL!r})
+        data_sets.render_scene = die_late
+        write_toy_city(Path({str(tmp_path / "city")!r}), **{SMALL!r})
     """)
     path = {"PYTHONPATH": ":".join(sys.path)}
     killed = subprocess.run([sys.executable, "-c", script], env=path, check=False)
@@ -279,8 +278,8 @@ def test_a_killed_run_leaves_nothing_under_the_final_name(root, tmp_path):
 
 
 def test_the_script_is_spawn_safe_from_the_command_line(tmp_path):
-    script = Path(toy_city.__file__)
-    command = [sys.executable, str(script), "--root", str(tmp_path / "city"), "--size", "32", "64"]
+    script = ROOT / "examples/make_toy_city.py"
+    command = [sys.executable, script, "--root", str(tmp_path / "city"), "--size", "32", "64"]
     counts = ["--source-images", "1", "--target-train", "1", "--target-val", "1"]
     subprocess.run([*command, *counts], check=True, env={"PYTHONPATH": ":".join(sys.path)})
     assert len(list((tmp_path / "city").rglob("*.png"))) == 6

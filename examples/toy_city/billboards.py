@@ -1,4 +1,4 @@
-"""People, cycles, signs, lights and poles of a toy street, as a table of flat figures."""
+"""People, cycles, signs, lights and poles of a toy street, as a table of billboards."""
 
 from functools import partial
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from toy_city.outlines import Outline, box, disc
 
 
 class Part(NamedTuple):
-    """One polygon of a flat figure that faces the eye, in metres."""
+    """One polygon of a billboard, a flat figure that faces the eye, in metres."""
 
     label: str
     material: str
@@ -72,7 +72,7 @@ _ASTRIDE_BEHIND = (
     _rider("skin", disc(0.0, 1.64, 0.14, 8)),
 )
 
-FIGURES: dict[str, tuple[Part, ...]] = {
+BILLBOARDS: dict[str, tuple[Part, ...]] = {
     "person": _ON_FOOT,
     "bicycle": _BICYCLE,
     "motorcycle": _MOTORCYCLE,

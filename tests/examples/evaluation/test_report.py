@@ -5,9 +5,9 @@ import json
 import pytest
 import torch
 
+from evaluation.protocol import SCORES, protocol_scores
+from evaluation.report import load_matrices, score_intervals, write_report
 from oracles.iou import segmentation
-from evaluation.protocol import FIGURES, figures
-from evaluation.report import compare, load_matrices, write_report
 from uda_seg.metrics import bootstrap_interval, confusion_matrix
 
 CONFIG = {"network": "net", "data_set": "gta5", "split": "all", "size": None}
@@ -26,22 +26,22 @@ def test_the_score_is_that_of_the_sum_within_its_interval():
     matrices = some_matrices()
     stack = torch.stack(list(matrices.values()))
     torch.manual_seed(0)
-    low, high = bootstrap_interval(stack, figures)
+    low, high = bootstrap_interval(stack, protocol_scores)
     torch.manual_seed(0)
-    score = compare(matrices)["score"]
-    assert torch.equal(score, torch.stack([figures(stack.sum(0)), low, high]))
+    score = score_intervals(matrices)["score"]
+    assert torch.equal(score, torch.stack([protocol_scores(stack.sum(0)), low, high]))
 
 
 def test_the_gain_is_the_score_less_the_baseline():
     first, second = some_matrices(seed=1), some_matrices(seed=2)
     shuffled = dict(reversed(second.items()))
-    found = compare(first, shuffled)
+    found = score_intervals(first, shuffled)
     assert list(found) == ["score", "baseline", "gain"]
-    assert torch.equal(found["score"][0], compare(first)["score"][0])
-    assert torch.equal(found["baseline"][0], compare(second)["score"][0])
+    assert torch.equal(found["score"][0], score_intervals(first)["score"][0])
+    assert torch.equal(found["baseline"][0], score_intervals(second)["score"][0])
     assert torch.equal(found["gain"][0], found["score"][0] - found["baseline"][0])
     # Image by image: the network has no gain over itself, whatever the draw.
-    assert not compare(first, dict(reversed(first.items())))["gain"].any()
+    assert not score_intervals(first, dict(reversed(first.items())))["gain"].any()
 
 
 def test_a_baseline_of_other_images_is_refused():
@@ -49,12 +49,12 @@ def test_a_baseline_of_other_images_is_refused():
     other = {**matrices, "image 7": matrices["image 1"]}
     del other["image 1"]
     with pytest.raises(ValueError, match="same 6 images, got 6 of which 5 are the same"):
-        compare(matrices, other)
+        score_intervals(matrices, other)
 
 
 def test_images_without_a_labelled_pixel_are_refused():
     with pytest.raises(ValueError, match="expected a labelled pixel"):
-        compare({"image": torch.zeros(19, 19, dtype=torch.int64)})
+        score_intervals({"image": torch.zeros(19, 19, dtype=torch.int64)})
 
 
 def test_the_files_say_the_same(tmp_path):
@@ -66,7 +66,7 @@ def test_the_files_say_the_same(tmp_path):
     assert results["about"]["images"] == 6
     assert results["score"]["bicycle"] is None
     torch.manual_seed(0)
-    for name, triple in zip(FIGURES, compare(matrices)["score"].T.tolist(), strict=True):
+    for name, triple in zip(SCORES, score_intervals(matrices)["score"].T.tolist(), strict=True):
         value, low, high = (100 * share for share in triple)
         if results["score"][name] is None:
             assert f"| {name} | - |" in text

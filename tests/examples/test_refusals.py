@@ -1,0 +1,128 @@
+"""A user's mistake gets a few words and status 2 from every script, and no traceback."""
+
+import re
+import runpy
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from oracles.street_files import write_cityscapes, write_gta5
+from published import ROOT
+from uda_seg.models import BiSeNet
+
+MISTAKES = [  # the command line below a folder, and what the answer says
+    ("check_data missing", "missing, which is no folder"),
+    ("check_data empty", "the layout of a known data set in .*empty, found none"),
+    ("check_data gta5 --ids 0 0 --data-set gta5", "ids for --data-set folder alone"),
+    ("prepare_data missing copy", "missing, which is no folder"),
+    ("prepare_data gta5 thesis", "thesis to be new or to hold"),
+    ("prepare_data gta5 copy --splits minival", r"splits out of \['all'\], got \['minival'\]"),
+    ("evaluate network missing", "missing, which is no folder"),
+    ("evaluate network cityscapes --output thesis", "thesis to be new or an evaluation"),
+    ("evaluate network cityscapes --split minival", "train, val, test for cityscapes, got minival"),
+    ("evaluate network cityscapes --split test", "leftImg8bit.test"),
+    ("evaluate missing cityscapes", "got missing, and there is no such folder"),
+    ("evaluate runs/missing cityscapes", "got runs/missing, and there is no such folder"),
+    ("evaluate thesis cityscapes", "config.json in 'thesis', found none"),
+    ("evaluate notes.txt cityscapes", "expected --backbone for the weights in notes.txt"),
+    ("evaluate notes.txt cityscapes --backbone test_resnet", "in notes.txt, got something else"),
+    ("evaluate network cityscapes --baseline thesis", "found no thesis/matrices.pt"),
+    ("evaluate network cityscapes --baseline broken", "tensors in broken/matrices.pt, got"),
+    ("predict network missing", "a folder or a video, got missing"),
+    ("predict network empty", r"\.png.* in empty, found none"),
+    ("predict network notes.txt", "a whole video that FFmpeg reads, got notes.txt"),
+    ("predict network a.png --output notes.txt", "to be a folder, got the file notes.txt"),
+    ("predict network a.png --opacity 2", r"an opacity in \[0, 1\], got 2"),
+    ("predict runs/missing a.png", "got runs/missing, and there is no such folder"),
+    ("export runs/missing", "got runs/missing, and there is no such folder"),
+    ("export network --output notes.txt", "notes.txt is there already; --overwrite"),
+    ("export network --output thesis", "to be a file, got the folder thesis"),
+    ("export --backbone resnet1", "resnet1"),
+    ("amplitude_bank --source-root gta5", "expected --target-root"),
+    ("amplitude_bank --target-root missing", "missing"),
+    ("amplitude_bank --target-root cityscapes --beta 0.9", "beta"),
+    ("make_toy_city --root thesis", "thesis to be new or to hold"),
+    ("make_toy_city --root city --size 8 8", "a size of 32x32"),
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A network, two data sets, a picture, and what is none of these."""
+    folder = tmp_path_factory.mktemp("work")
+    torch.manual_seed(0)
+    BiSeNet(19, "test_resnet", pretrained_backbone=False).save_pretrained(folder / "network")
+    write_gta5(folder / "gta5")
+    write_cityscapes(folder / "cityscapes")
+    write_cityscapes(folder / "cityscapes", split="val")
+    for name in ("runs", "empty", "thesis", "broken"):
+        (folder / name).mkdir()
+    (folder / "thesis/thesis.tex").write_text("years of work")
+    (folder / "notes.txt").write_text("a text")
+    (folder / "broken/matrices.pt").write_text("a text")
+    Image.fromarray(np.zeros((40, 64, 3), np.uint8)).save(folder / "a.png")
+    return folder
+
+
+@pytest.fixture
+def answer(folder, monkeypatch, capsys):
+    """What a script prints about a mistake."""
+
+    def run(line):
+        script, *arguments = line.split()
+        monkeypatch.chdir(folder)
+        monkeypatch.setattr(sys, "argv", [f"{script}.py", *arguments])
+        with pytest.raises(SystemExit) as end:
+            runpy.run_path(str(ROOT / f"examples/{script}.py"), run_name="__main__")
+        assert end.value.code == 2
+        return capsys.readouterr().err
+
+    return run
+
+
+def files(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+
+
+@pytest.mark.parametrize(("line", "expected"), MISTAKES)
+def test_a_mistake_is_answered_in_a_few_words(answer, folder, line, expected):
+    before = files(folder)
+    printed = " ".join(answer(line).split())  # a line may be broken anywhere
+    assert re.search("error", printed, re.IGNORECASE)
+    assert re.search(expected, printed)
+    assert "Traceback" not in printed
+    assert len(printed) < 600
+    assert files(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("line", "module", "missing", "extra"),
+    [
+        ("export network --output runs/n.onnx", "deployment.onnx_file", "onnxruntime", "export"),
+        ("predict network notes.txt", "evaluation.video", "av", "examples"),
+    ],
+)
+def test_a_missing_package_is_named_with_its_extra(
+    answer, monkeypatch, line, module, missing, extra
+):
+    package, name = module.split(".")
+    monkeypatch.delitem(sys.modules, module, raising=False)
+    monkeypatch.delattr(__import__(package), name, raising=False)
+    monkeypatch.setitem(sys.modules, missing, None)
+    printed = answer(line)
+    assert missing in printed
+    assert f'pip install "uda-seg[{extra}]"' in printed
+
+
+def test_the_answer_is_all_that_a_shell_shows():
+    command = [sys.executable, ROOT / "examples/check_data.py", "missing"]
+    environment = {"PYTHONPATH": ":".join(sys.path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: expected the layout of a known data set in missing")
+    assert "Traceback" not in done.stderr
