@@ -44,12 +44,12 @@ from gta2city import (
 from oracles import segmentation
 from oracles.loops import assert_equal_states, plain_loop, run_fit, taught_loop
 from self_training import Row as TaughtRow
-from self_training import SelfTraining
 from self_training import train_row as train_taught_row
 from study.recipes import entropy_step
 from training.config import TrainingConfig
 from training.data import Batch
 from training.networks import Networks
+from training.teacher import SelfTraining
 from uda_seg.datasets import Sample
 from uda_seg.discriminators import DepthwiseFC
 from uda_seg.models import BiSeNet, BiSeNetOutput
@@ -66,6 +66,13 @@ ADVERSARIAL = [
     ("hinge", "softmax"),
 ]
 ADAPTED = Row(adversarial_step, FDA(0.05))
+# So unsure are networks of a few steps that all would count for nothing by default.
+TAUGHT = TaughtRow(
+    style=FDA(0.05),
+    photometric=True,
+    rare_classes=True,
+    self_training=SelfTraining(confidence=0.06),
+)
 ROWS = {"source only": Row(), "control": Row(control_step), "adapted": ADAPTED}
 
 
@@ -387,12 +394,7 @@ KILLED = """
     ("row", "loop", "train"),
     [
         (ADAPTED, plain_loop, train_row),
-        # So unsure are networks of a few steps that all would count for nothing by default.
-        (
-            TaughtRow(True, SelfTraining(confidence=0.06), FDA(0.05), rare_classes=True),
-            taught_loop,
-            train_taught_row,
-        ),
+        (TAUGHT, taught_loop, train_taught_row),
     ],
     ids=["adversarial", "self-training"],
 )

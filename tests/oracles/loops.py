@@ -1,17 +1,16 @@
 """Trainings written out around ``fit``, so that a test can watch one or break it off."""
 
-from functools import partial
-
 import torch
 
 import gta2city
-from gta2city import build_networks, control_step, fit, make_batch
-from self_training import build_teacher, self_training_step, update_teacher
+from gta2city import build_networks, fit, make_batch
+from self_training import prepare_training
 from training.augmentation import augmentation
 from training.checkpoint import Checkpoint
 from training.config import TrainingConfig
-from training.data import PairedBatches, labelled_counts
+from training.data import PairedBatches
 from training.logger import TrainingLogger
+from training.teacher import update_teacher
 from uda_seg.datasets import Sample
 
 
@@ -33,21 +32,8 @@ def plain_loop(fabric, config, name, row, domains):
 
 def taught_loop(fabric, config, name, row, domains):
     """That of a row of self_training.py with a teacher."""
-    networks = build_networks(fabric, config)
-    augment = augmentation(photometric=row.photometric)
-    teacher = build_teacher(networks.network, row.self_training)
-    taught = partial(self_training_step, teacher=teacher, settings=row.self_training)
-
-    def step(done, pair):
-        warm = done <= config.warmup_steps
-        style = None if warm else row.style
-        batch = make_batch(pair, augment, style, domains.class_weights)
-        return (control_step if warm else taught)(fabric, networks, batch)
-
-    parts = {**networks.parts, "teacher": teacher}
-    checkpoint = Checkpoint(fabric, config, name, row, parts)
-    counts = labelled_counts(fabric, config, domains) if row.rare_classes else None
-    batches = PairedBatches(fabric, domains, config, counts)
+    networks, teacher, batches, step = training = prepare_training(fabric, config, domains, row)
+    checkpoint = Checkpoint(fabric, config, name, row, training.parts)
     with TrainingLogger(fabric, config.output, name, config.steps) as logger:
         for done, losses in fit(fabric, networks, batches, step, checkpoint, logger):
             if done >= config.warmup_steps:

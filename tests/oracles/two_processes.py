@@ -16,14 +16,7 @@ import gta2city
 from gta2city import Config, adversarial_step, control_step, fit, make_batch, source_step
 from oracles.loops import loop_of
 from oracles.tiny import TinyNetwork
-from self_training import (
-    Row,
-    SelfTraining,
-    build_teacher,
-    self_training_step,
-    train_row,
-    update_teacher,
-)
+from self_training import Row, self_training_step, train_row
 from study.recipes import entropy_step
 from training.batch_norm import average_running_statistics
 from training.checkpoint import Checkpoint
@@ -32,6 +25,7 @@ from training.data import PairedBatches, labelled_counts, open_domains
 from training.distributed import open_fabric
 from training.logger import TrainingLogger
 from training.networks import Networks
+from training.teacher import SelfTraining, build_teacher, update_teacher
 from uda_seg.discriminators import DepthwiseFC
 from uda_seg.transforms import FDA
 
@@ -137,7 +131,7 @@ def main(folder, *city):
     domains = open_domains(fabric, config)
     adapted, taught = (
         gta2city.Row(adversarial_step, FDA(0.05)),
-        Row(True, SelfTraining(), rare_classes=True),
+        Row(photometric=True, self_training=SelfTraining(), rare_classes=True),
     )
     found = {
         "adapted again": broken_off(

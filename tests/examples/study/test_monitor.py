@@ -180,13 +180,6 @@ def test_to_win_the_loss_is_below_a_tenth_of_a_coins(objective, chance):
         assert (monitor.states == ["D wins"]) == wins
 
 
-def test_steps_without_target_predictions_count_for_nothing():
-    monitor = CollapseMonitor(window=1)
-    for losses in ({"segmentation": 1.0, SEGMENTER: 1.0, D: 0.0}, {"segmentation": math.nan}):
-        assert monitor.update(losses) == []
-    assert (monitor.step, monitor.text()) == (0, "")
-
-
 @pytest.mark.parametrize(("objective", "window"), [("wgan", 10), ("bce", 0)])
 def test_settings_without_a_meaning_are_refused(objective, window):
     with pytest.raises(ValueError, match=f"'{objective}' and {window}"):

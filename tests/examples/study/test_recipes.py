@@ -5,9 +5,10 @@ from functools import partial
 import pytest
 
 from gta2city import adversarial_step, control_step
-from self_training import AdaBN, SelfTraining
+from self_training import AdaBN
 from study.recipes import ROWS, STUDY, Recipe, entropy_step
 from training.config import TrainingConfig, changed_settings
+from training.teacher import SelfTraining
 
 
 @pytest.mark.parametrize("step", [adversarial_step, partial(entropy_step, weight=0.1)])

@@ -14,7 +14,7 @@ from evaluation.results import read_results, write_results
 from gta2city import Row, adversarial_step, control_step, segmentation_loss, source_step
 from gta2city import train_row as train_plain_row
 from oracles.loops import plain_loop, taught_loop
-from self_training import AdaBN, SelfTraining
+from self_training import AdaBN
 from self_training import Row as TaughtRow
 from self_training import train_row as train_taught_row
 from study.monitor import _KEYS, CollapseMonitor
@@ -23,6 +23,7 @@ from study.runner import run_study
 from study.tables import selection_table, study_table
 from training.batch_norm import frozen_running_stats
 from training.data import open_domains
+from training.teacher import SelfTraining
 
 ADAPTED = Recipe(adversarial_step, fda(0.05))
 
@@ -79,13 +80,16 @@ def test_what_a_row_with_other_statistics_needs_is_trained_too(run, config):
 def test_the_rows_of_the_scripts_have_the_same_weights_in_a_study(
     fabric, config, domains, run, tmp_path
 ):
-    settings = SelfTraining(confidence=0.06)
+    taught = {
+        "style": fda(0.05),
+        "photometric": True,
+        "rare_classes": True,
+        "self_training": SelfTraining(confidence=0.06),
+    }
     recipes = {
         "control": Recipe(control_step),
         "adapted": ADAPTED,
-        "taught": Recipe(
-            style=fda(0.05), photometric=True, self_training=settings, rare_classes=True
-        ),
+        "taught": Recipe(**taught),
     }
     results = run(recipes)
     alone = replace(config, output=tmp_path / "alone")
@@ -93,7 +97,7 @@ def test_the_rows_of_the_scripts_have_the_same_weights_in_a_study(
     trained = {
         name: train_plain_row(fabric, alone, domains, name, row) for name, row in plain.items()
     }
-    row = TaughtRow(True, settings, fda(0.05), rare_classes=True)
+    row = TaughtRow(**taught)
     trained["taught"] = train_taught_row(fabric, alone, domains, "taught", row)
     for name, result in trained.items():
         states = results[name].network.state_dict(), result.network.state_dict()
