@@ -62,7 +62,7 @@ def adversarial(logits: Tensor, domain: Domain, *, objective: Objective = "bce")
         raise ValueError(f"expected at least one logit, got shape {tuple(logits.shape)}")
     if domain not in (Domain.SOURCE, Domain.TARGET):
         raise ValueError(f"expected Domain.SOURCE or Domain.TARGET, got {domain!r}")
-    label = float(domain)
+    label = float(domain == Domain.TARGET)  # torch 2.13 cannot trace the float of a member
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # squares overflow float16
     match objective:
         case "bce":
