@@ -47,6 +47,15 @@ MISTAKES = [  # the command line below a folder, and what the answer says
     ("amplitude_bank --target-root cityscapes --beta 0.9", "beta"),
     ("make_toy_city --root thesis", "thesis to be new or to hold"),
     ("make_toy_city --root city --size 8 8", "a size of 32x32"),
+    ("gta2city --beta 0.7", r"beta.* in \[0, 0\.5\], got 0\.7"),
+    ("gta2city --warmup-steps 300", "fewer warm-up steps than steps, got 300 of 300"),
+    ("gta2city --source-root gta5", "expected --source-root and --target-root together"),
+    ("gta2city --source-root gta5 --target-root missing", "missing, which is no folder"),
+    ("gta2city --source-root cityscapes --target-root gta5", "got cityscapes in .*gta5 in"),
+    ("self_training --beta 0.7", r"beta.* in \[0, 0\.5\], got 0\.7"),
+    ("self_training --confidence 96.8", r"confidence and mask ratio in \[0, 1\].*96\.8"),
+    ("ablation --evaluate-every -1", "at least 0 steps between evaluations, got"),
+    ("ablation --source-root gta5 --target-root missing", "missing, which is no folder"),
 ]
 
 
