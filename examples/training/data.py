@@ -220,6 +220,7 @@ def labelled_counts(fabric: Fabric, config: TrainingConfig, domains: Domains) ->
         return class_counts(map(data.read_label, range(len(data))), cache=cache)
 
 
-def evenly_spaced(length: int, count: int) -> range:
-    """At most ``count`` indices of ``length`` samples, at equal distances from the first on."""
-    return range(0, length, max(1, length // count))[:count]
+def evenly_spaced(length: int, count: int) -> list[int]:
+    """At most ``count`` indices of ``length`` samples, spread over all of them, from the first."""
+    count = min(count, length)
+    return [place * length // count for place in range(count)]

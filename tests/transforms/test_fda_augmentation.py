@@ -285,3 +285,13 @@ def test_keeps_the_dtype_also_under_autocast(dtype):
     assert FDA(0.1)(source, target).dtype == dtype
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert FDA(0.1)(source, target).dtype == dtype
+
+
+def test_random_numbers_are_drawn_only_where_a_target_has_to_be_chosen():
+    source, target = images(4, 3, 20, 20)
+    fda, state = FDA(0.2), torch.get_rng_state()
+    fda(source, target)
+    fda(source, target[:1])
+    assert torch.equal(torch.get_rng_state(), state)
+    with pytest.raises(ValueError, match="for each of the 4 images.*, or a single one, got 3"):
+        fda(source, target[:3], params=fda._params)

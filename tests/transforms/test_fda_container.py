@@ -53,7 +53,9 @@ def test_a_single_image_and_its_mask_keep_their_shape(shape):
 
 
 def test_a_container_may_draw_once_for_all_images():
-    augment = wrapped(FDA((0.0, 0.5), p=0.5), same_on_batch=True)
+    fda = FDA((0.0, 0.5), p=0.5)
+    fda.set_target(torch.rand(3, 3, 16, 24))
+    augment = wrapped(fda, same_on_batch=True)
     for _ in range(10):
         (params,) = augment.forward_parameters((8, 3, 16, 24))
         for name in ("beta", "batch_prob", "draw"):

@@ -133,6 +133,8 @@ class FDA(IntensityAugmentationBase2D):
     def generate_parameters(self, batch_shape: tuple[int, ...]) -> dict[str, Tensor]:
         """Draw betas, and what picks one of many targets; called by kornia."""
         params = super().generate_parameters(batch_shape)
+        if self._target is None or len(self._target) in (1, batch_shape[0]):
+            return params  # and leave the random numbers to others
         draws = torch.randint(2**62, (1 if self.same_on_batch else batch_shape[0],))
         return {**params, "draw": draws.expand(batch_shape[0])}
 
@@ -151,6 +153,11 @@ class FDA(IntensityAugmentationBase2D):
                 "fda.set_target(target) before a container's call"
             )
         if len(style) not in (1, len(input)):
+            if "draw" not in params:
+                raise ValueError(
+                    f"expected a target for each of the {len(input)} images, as in the call that "
+                    f"the parameters are of, or a single one, got {len(style)}"
+                )
             style = style[(params["draw"] % len(style)).to(style.device)]
         style = style.to(input.device)
         if "beta" in flags:  # not drawn

@@ -8,9 +8,9 @@ from oracles import segmentation
 from training.data import Batch
 from training.teacher import (
     SelfTraining,
-    _relative_weights,
     build_teacher,
     pseudo_label_loss,
+    relative_weights,
     strong_augmentation,
     update_teacher,
 )
@@ -68,7 +68,7 @@ def test_pseudo_labels_that_are_all_ignored_have_loss_and_gradient_zero(some_out
 def test_relative_weights_turn_the_weighted_mean_into_a_plain_one(some_output):
     output, labels = some_output
     batch = Batch(None, labels, None, WEIGHTS)
-    relative = pseudo_label_loss(output, labels, _relative_weights(labels, WEIGHTS))
+    relative = pseudo_label_loss(output, labels, relative_weights(labels, WEIGHTS))
     torch.testing.assert_close(relative, segmentation_loss(output, batch))
 
 
