@@ -59,7 +59,7 @@ def class_mix(
             [0, 255], of any integer type; ``ignore_index`` for no class. Ids are checked on the
             CPU; on a GPU and under ``torch.compile``, others are no class.
         target_images: images of the source's shape and type, on which to paste.
-        target_labels: labels of the target, likewise, usually pseudo labels.
+        target_labels: labels of the target of either shape, likewise; usually pseudo labels.
         target_weights: how much each target pixel counts, ``(B, H, W)`` or ``(B, 1, H, W)``, or
             each image, ``(B,)``, floating point, such as
             ``uda_seg.pseudo_labels.confident_share`` gives; 1 by default.

@@ -122,13 +122,12 @@ class FDA(IntensityAugmentationBase2D):
                 f"{type(params).__name__}; a beta goes by its name: fda(source, target, beta=beta)"
             )
         check_floating_point(source, "source images")
-        kept = self._target
-        if target is not None:  # not among the parameters, which kornia keeps
-            self._target = _as_batch(target)
+        # kornia keeps what it is given, in several places: a list, which is emptied afterwards.
+        lent = [self._target if target is None else _as_batch(target)]
         try:
-            return super().forward(source, params=params, **kwargs)
+            return super().forward(source, params=params, target=lent, **kwargs)
         finally:
-            self._target = kept
+            lent.clear()
 
     def generate_parameters(self, batch_shape: tuple[int, ...]) -> dict[str, Tensor]:
         """Draw betas, and what picks one of many targets; called by kornia."""
@@ -141,12 +140,12 @@ class FDA(IntensityAugmentationBase2D):
     def apply_transform(
         self,
         input: Tensor,  # noqa: A002 (kornia's name)
-        params: dict[str, Tensor],
+        params: dict[str, Any],
         flags: dict[str, Any],
         transform: Tensor | None = None,  # noqa: ARG002 (kornia's signature)
     ) -> Tensor:
         """Do the work on a batch; called by kornia."""
-        style = self._target
+        (style,) = params["target"]
         if style is None:
             raise ValueError(
                 "FDA needs a target image to take the style of: call fda(source, target), or "
