@@ -122,20 +122,28 @@ class FDA(IntensityAugmentationBase2D):
                 f"{type(params).__name__}; a beta goes by its name: fda(source, target, beta=beta)"
             )
         check_floating_point(source, "source images")
+        style = self._target if target is None else _as_batch(target)
+        if params is None:
+            shape = self.transform_tensor(source).shape
+            params = {**self.forward_parameters(shape), **self._choice(style, shape[0])}
         # kornia keeps what it is given, in several places: a list, which is emptied afterwards.
-        lent = [self._target if target is None else _as_batch(target)]
+        lent = [style]
         try:
             return super().forward(source, params=params, target=lent, **kwargs)
         finally:
             lent.clear()
 
     def generate_parameters(self, batch_shape: tuple[int, ...]) -> dict[str, Tensor]:
-        """Draw betas, and what picks one of many targets; called by kornia."""
+        """Draw betas, and which targets to take; called by kornia."""
         params = super().generate_parameters(batch_shape)
-        if self._target is None or len(self._target) in (1, batch_shape[0]):
-            return params  # and leave the random numbers to others
-        draws = torch.randint(2**62, (1 if self.same_on_batch else batch_shape[0],))
-        return {**params, "draw": draws.expand(batch_shape[0])}
+        return {**params, **self._choice(self._target, batch_shape[0])}
+
+    def _choice(self, style: Tensor | None, batch_size: int) -> dict[str, Tensor]:
+        """What picks one of many targets for each image; no draw where there is no choice."""
+        if style is None or len(style) in (1, batch_size):
+            return {}
+        draws = torch.randint(2**62, (1 if self.same_on_batch else batch_size,))
+        return {"draw": draws.expand(batch_size)}
 
     def apply_transform(
         self,
