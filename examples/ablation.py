@@ -53,7 +53,7 @@ class Config:
         if not self.seeds or not self.rows or self.evaluate_every < 0:
             raise ValueError(
                 "expected a seed, a row and at least 0 steps between evaluations, got "
-                f"{self.seeds}, {self.rows} and {self.evaluate_every}"
+                f"{self.seeds}, {len(self.rows)} rows and {self.evaluate_every}"
             )
 
 
