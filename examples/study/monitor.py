@@ -19,6 +19,7 @@ _KEYS = {  # in the losses of a step: in here
     "gradient/segmenter": "segmenter",
     "gradient/discriminator": "D",
 }
+_DISCRIMINATOR = {"loss", "accuracy on source", "accuracy on target"}
 _NORMS = "segmenter", "D"
 _STATE = "step", "states", "_means", "_first_levels", "_best_accuracy", "_last_seen"
 
@@ -111,10 +112,11 @@ class CollapseMonitor:
                 gradient norms ``gradient/segmenter`` and ``gradient/discriminator``.
         """
         values = {name: losses[key] for key, name in _KEYS.items() if key in losses}
-        if "loss" not in values:
-            values.pop("D", None)  # idle
-        if "loss" in values:
+        if values.keys() >= _DISCRIMINATOR:
             values["loss"] /= _CHANCE[self.objective]
+        else:  # idle, or not known well enough
+            without = {*_DISCRIMINATOR, "D"}
+            values = {name: value for name, value in values.items() if name not in without}
         norms = {name: values[name] for name in _NORMS if name in values}
         states = [
             f"{name} explodes"

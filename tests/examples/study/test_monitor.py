@@ -186,6 +186,13 @@ def test_settings_without_a_meaning_are_refused(objective, window):
         CollapseMonitor(objective=objective, window=window)
 
 
+def test_a_discriminator_of_which_only_the_loss_is_known_is_left_alone():
+    monitor = CollapseMonitor(window=1)
+    known = {name: value for name, value in step(**SURE).items() if name not in (SOURCE, TARGET)}
+    assert [line for _ in range(9) for line in monitor.update({**known, D: 0.0})] == []
+    assert monitor.text() == "entropy 0.50, top class 25%"
+
+
 def taught(**changes):
     """A healthy step of self-training: the discriminator idles."""
     kept = {name: step()[name] for name in ("segmentation", ENTROPY, TOP_CLASS, SEGMENTER)}

