@@ -312,5 +312,5 @@ def test_random_numbers_are_drawn_only_where_a_target_has_to_be_chosen():
     fda(source, target)
     fda(source, target[:1])
     assert torch.equal(torch.get_rng_state(), state)
-    with pytest.raises(ValueError, match="for each of the 4 images.*, or a single one, got 3"):
+    with pytest.raises(ValueError, match=r"for each of the 4 images.*, or a single one, got 3"):
         fda(source, target[:3], params=fda._params)
