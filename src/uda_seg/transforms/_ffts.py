@@ -13,9 +13,13 @@ _CACHE_BYTES = 2**22
 
 def analyze(images: Tensor, highest: int) -> tuple[Tensor, Tensor]:
     """The spectrum of images up to ``highest``."""
+    parts = _parts(images)
+    if not parts:
+        window = _window(images, highest)
+        return window.real, window.imag
     real = images.new_empty(*images.shape[:2], 2, highest + 1, highest + 1)
     imaginary = torch.empty_like(real)
-    for part in _parts(images):
+    for part in parts:
         window = _window(images[part], highest)
         real[part], imaginary[part] = window.real, window.imag
     return real, imaginary
@@ -23,10 +27,13 @@ def analyze(images: Tensor, highest: int) -> tuple[Tensor, Tensor]:
 
 def add(images: Tensor, real: Tensor, imaginary: Tensor) -> Tensor:
     """The images of a spectrum, added to images."""
+    height, width = images.shape[-2:]
+    window, parts = torch.complex(real, imaginary), _parts(images)
+    if not parts:
+        return images + _synthesize(window, height, width)
     added = torch.empty_like(images)
-    for part in _parts(images):
-        window = torch.complex(real[part], imaginary[part])
-        added[part] = _synthesize(window, *images.shape[-2:]).add_(images[part])
+    for part in parts:
+        added[part] = _synthesize(window[part], height, width).add_(images[part])
     return added
 
 
@@ -64,11 +71,16 @@ def _synthesize(window: Tensor, height: int, width: int) -> Tensor:
 
 
 def _parts(images: Tensor) -> list[tuple[slice, slice]]:
-    """Slices of the batch and of the channels that fit into the cache; all at once elsewhere."""
-    batch_size, channels, height, width = images.shape
+    """Slices of the batch and of the channels that fit into the cache; none where all goes at once.
+
+    That is elsewhere than on a CPU, and in a graph, which would be one of many small pieces.
+    """
     if images.device.type != "cpu" or torch.compiler.is_compiling():
-        return [(slice(None), slice(None))]
+        return []
+    batch_size, channels, height, width = images.shape
     planes = max(1, _CACHE_BYTES // (height * width * images.itemsize))
+    if planes >= batch_size * channels:
+        return []
     return [
         (slice(image, image + max(1, planes // channels)), slice(channel, channel + planes))
         for image in range(0, batch_size, max(1, planes // channels))
