@@ -165,6 +165,7 @@ def test_autocast_gives_half_precision_maps_and_full_precision_gradients(few, mo
         torch.testing.assert_close(actual, expected, rtol=0.02, atol=0.02 * expected.abs().max())
 
 
+@pytest.mark.newer_torch
 @pytest.mark.usefixtures("_groups")
 def test_compiled_in_one_graph_it_has_the_same_gradients():
     torch.manual_seed(0)
@@ -177,6 +178,7 @@ def test_compiled_in_one_graph_it_has_the_same_gradients():
         torch.testing.assert_close(one, other)
 
 
+@pytest.mark.newer_torch
 @pytest.mark.parametrize("dynamic", [None, True])
 def test_inductor_compiles_it_for_sizes_that_change(dynamic):  # other backends always did
     torch.manual_seed(0)
@@ -192,6 +194,7 @@ def test_inductor_compiles_it_for_sizes_that_change(dynamic):  # other backends 
         torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.newer_torch
 def test_compiled_vmap_gives_the_gradient_of_each_sample():
     torch.manual_seed(0)
     torch.compiler.reset()

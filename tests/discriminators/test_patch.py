@@ -140,6 +140,7 @@ def test_fake_tensors_train(discriminator):
         assert all(each.grad.shape == each.shape for each in (maps, *network.parameters()))
 
 
+@pytest.mark.newer_torch
 @both
 @pytest.mark.parametrize("dynamic", [None, True])
 def test_compiled_it_serves_sizes_that_change(discriminator, dynamic):

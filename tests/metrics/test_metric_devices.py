@@ -36,6 +36,7 @@ def test_what_keeps_values_to_itself_takes_meta_tensors():
     assert shapes == [(2, 8), (2,), (), ()]
 
 
+@pytest.mark.newer_torch
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("dtype", [torch.int64, torch.uint8])
 def test_what_keeps_values_to_itself_waits_for_no_device(device, dtype):
@@ -49,6 +50,7 @@ def test_what_keeps_values_to_itself_waits_for_no_device(device, dtype):
         assert metric.counts.device.type == device
 
 
+@pytest.mark.newer_torch
 @pytest.mark.parametrize("device", DEVICES)
 def test_what_refuses_values_waits_for_them(device):
     with FakeTensorMode(), torch.device(device):
@@ -66,6 +68,7 @@ def test_what_refuses_values_waits_for_them(device):
                 read()
 
 
+@pytest.mark.newer_torch
 def test_a_device_without_float64_gets_its_scores_on_the_cpu(monkeypatch):
     with gpu_as_mps(monkeypatch):
         ids = torch.zeros(2, 8, 8, dtype=torch.int64)
@@ -109,6 +112,7 @@ def scored(predictions, target, groups):
     )
 
 
+@pytest.mark.newer_torch
 @pytest.mark.parametrize("dynamic", [False, True])
 def test_compiles_for_shapes_that_change(dynamic):
     torch.compiler.reset()

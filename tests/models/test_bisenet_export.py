@@ -51,6 +51,7 @@ def test_an_exported_program_serves_every_batch_and_size(backbone):
         torch.testing.assert_close(exported(images).logits, network(images).logits)
 
 
+@pytest.mark.newer_torch
 def test_an_exported_program_keeps_a_size_of_the_logits():
     network = lively()
     dynamic = {"images": {0: Dim.DYNAMIC, 2: Dim.DYNAMIC, 3: Dim.DYNAMIC}, "size": (None, None)}
@@ -134,6 +135,7 @@ def test_a_compiled_network_still_refuses_what_is_too_small():
         compiled(torch.rand(1, 3, 31, 64))
 
 
+@pytest.mark.newer_torch
 def test_an_onnx_file_serves_every_batch_and_size(tmp_path):
     network = lively("TensorFlow's padding")  # whose shapes take the most arithmetic
     program = torch.onnx.export(

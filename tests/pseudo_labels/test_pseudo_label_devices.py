@@ -33,6 +33,7 @@ def test_takes_meta_tensors(dtype):
     assert (labels.shape, labels.dtype) == ((2, 9, 11), torch.int64)
 
 
+@pytest.mark.newer_torch
 @pytest.mark.parametrize("dtype", PRECISIONS)
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_waits_for_no_device_but_to_compute_thresholds(device, dtype):
@@ -47,6 +48,7 @@ def test_waits_for_no_device_but_to_compute_thresholds(device, dtype):
             counter.compute()
 
 
+@pytest.mark.newer_torch
 def test_a_device_without_float64_gets_its_thresholds(monkeypatch):
     with gpu_as_mps(monkeypatch):
         counter = ClassThresholds(3)
@@ -55,6 +57,7 @@ def test_a_device_without_float64_gets_its_thresholds(monkeypatch):
         assert (thresholds.device.type, thresholds.dtype) == ("cuda", torch.float32)
 
 
+@pytest.mark.newer_torch
 @pytest.mark.parametrize("dynamic", [False, True])
 def test_compiles_without_a_break_for_shapes_that_change(dynamic):
     torch.compiler.reset()

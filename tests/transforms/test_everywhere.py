@@ -85,6 +85,7 @@ def seeded(make, *images):
     return made if isinstance(made, tuple) else (made,)
 
 
+@pytest.mark.newer_torch
 @pytest.mark.parametrize("dynamic", [False, True])
 @pytest.mark.parametrize("name", COMPILED)
 def test_compiles_over_three_shapes(name, dynamic):
@@ -127,6 +128,7 @@ def fake_gpu():
         return False
 
 
+@pytest.mark.newer_torch
 @pytest.mark.skipif(not fake_gpu(), reason="this torch asks for a driver")
 @pytest.mark.parametrize("name", ALL)
 def test_no_value_is_read_and_all_stays_on_a_gpu_that_is_not_there(name):
