@@ -170,10 +170,7 @@ def fit(
     checkpoint: Checkpoint,
     logger: TrainingLogger,
 ) -> Iterator[tuple[int, dict[str, float]]]:
-    """The one training loop: yield how many steps are done, and the losses of the last one.
-
-    The caller's ``for`` body, say a teacher's average, runs before the checkpoint is written.
-    """
+    """The one training loop: yield how many steps are done, and the losses of the last one."""
     logger.start(checkpoint.load())
     networks.segmenter.train()
     for done in range(checkpoint.step + 1, len(batches) + 1):
@@ -181,10 +178,10 @@ def fit(
         networks.zero_grad()
         pair = batches[done - 1]
         losses = mean_losses(fabric, step(done, pair))
-        checkpoint.require_finite(losses, pair[0].name)
+        checkpoint.require_finite(losses, f"step {done}, images {pair[0].name}")
         logger.log({**losses, **networks.optimizer_step()}, done)
         checkpoint.seconds += time.perf_counter() - started
-        yield done, losses
+        yield done, losses  # here runs the body of the caller's for: a teacher's average, say
         if done % checkpoint.every == 0 or done == len(batches):
             average_running_statistics(fabric, networks.network)
             checkpoint.save(done)
@@ -217,9 +214,11 @@ def train_row(
         for _ in fit(fabric, networks, batches, step, checkpoint, logger):
             pass
         confusion = evaluate(fabric, config, networks.network, domains)
-        picture = prediction_strip(networks.network, domains.held_out[0], size=config.size)
+        result = Result(networks.network, confusion, checkpoint.seconds)
+        logger.log({"held-out/mIoU": result.miou}, config.steps)
+        picture = prediction_strip(result.network, domains.held_out[0], size=config.size)
         logger.picture("held-out", picture, config.steps)
-    return Result(networks.network, confusion, checkpoint.seconds)
+    return result
 
 
 def main(config: Config) -> None:

@@ -193,9 +193,11 @@ def train_row(
             if teacher is not None and done >= config.warmup_steps:
                 update_teacher(fabric, teacher, networks.network)
         confusion = evaluate(fabric, config, networks.network, domains)
-        picture = prediction_strip(networks.network, domains.held_out[0], size=config.size)
+        result = Result(networks.network, confusion, checkpoint.seconds)
+        logger.log({"held-out/mIoU": result.miou}, config.steps)
+        picture = prediction_strip(result.network, domains.held_out[0], size=config.size)
         logger.picture("held-out", picture, config.steps)
-    return Result(networks.network, confusion, checkpoint.seconds)
+    return result
 
 
 def adabn_row(fabric: Fabric, config: TrainingConfig, domains: Domains, trained: Result) -> Result:

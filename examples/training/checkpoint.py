@@ -2,7 +2,7 @@
 
 import pickle
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from math import isfinite
 from typing import Any, Protocol
 
@@ -130,15 +130,15 @@ class Checkpoint:
                 torch.save(content, partial)
         self.step = step
 
-    def require_finite(self, losses: Mapping[str, float], images: Sequence[str]) -> None:
-        """Stop a training that diverges before its weights do.
+    def require_finite(self, losses: Mapping[str, float], place: str) -> None:
+        """Stop a training that diverges before its weights do; ``place`` is for the message.
 
         Raises:
             FloatingPointError: if a loss is NaN or infinite.
         """
         if not all(map(isfinite, losses.values())):
             raise FloatingPointError(
-                f"training diverged at the images {images} with losses {losses}; {self}; lower the "
+                f"{self.file.stem} diverged at {place} with losses {losses}; {self}; lower the "
                 "learning rates"
             )
 

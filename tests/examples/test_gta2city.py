@@ -448,7 +448,9 @@ def test_a_divergence_names_images_losses_and_the_last_good_checkpoint(
 
 def test_a_divergence_stops_the_run_and_saves_nothing_bad(config):
     config = replace(config, learning_rate=math.inf)
-    with pytest.raises(FloatingPointError, match=r"diverged at the images.*no checkpoint"):
+    with pytest.raises(
+        FloatingPointError, match=r"source-only diverged at step 2, images.*no checkpoint"
+    ):
         main(Config(config))
     assert not (config.output / "source-only").exists()
     with pytest.raises(FloatingPointError, match=r"segmenter has NaN .* after 1 steps"):
