@@ -12,6 +12,8 @@ from devices.calls import CALLS, On
 from devices.fake_gpu import WAITS, FakeGPU
 from surface import FAMILIES
 
+pytestmark = pytest.mark.newer_torch
+
 PAGE = Path(__file__).parents[2] / "docs" / "api.md"
 WAITING = re.findall(r"^\| `([\w.]+)`(.*?) \|", PAGE.read_text(), re.MULTILINE)
 WAITING = {name + words for name, words in WAITING}
