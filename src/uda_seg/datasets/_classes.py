@@ -19,9 +19,10 @@ class CityscapesClass(NamedTuple):
     """One row of the class table: what a raw id is called, trained as and painted as.
 
     Example:
-        >>> from uda_seg.datasets import IGNORE_INDEX, RAW_IDS, TRAIN_CLASSES, TRAIN_IDS
-        >>> TRAIN_CLASSES[13].name
-        'car'
+        >>> from uda_seg.datasets import CITYSCAPES_CLASSES, TRAIN_CLASSES
+        >>> len(CITYSCAPES_CLASSES), TRAIN_CLASSES[13].name
+        (35, 'car')
+        >>> from uda_seg.datasets import IGNORE_INDEX, RAW_IDS, TRAIN_IDS
         >>> RAW_IDS[26], TRAIN_IDS[13], RAW_IDS[4] == TRAIN_IDS[255] == IGNORE_INDEX
         (13, 13, True)
     """
