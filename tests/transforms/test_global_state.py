@@ -56,11 +56,12 @@ def settings():
     )
     said = [torch.backends.fp32_precision, torch.backends.mkldnn.fp32_precision]
     said += [operation.fp32_precision for operation in OPERATIONS.values()]
-    for read in older:
-        try:
-            said.append(read())
-        except RuntimeError as error:
-            said.append(str(error))
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # torch 2.9, of these
+        for read in older:
+            try:
+                said.append(read())
+            except RuntimeError as error:
+                said.append(str(error))
     return said
 
 
