@@ -84,11 +84,10 @@ def make_batch(
     pair: Pair, augment: AugmentationSequential, style: Style | None, class_weights: Tensor
 ) -> Batch:
     """Give source images the style of target images, then augment them with their labels."""
-    labelled, unlabelled = pair
-    images, target_images = labelled.image / 255, unlabelled.image / 255
+    images, target_images = (sample.image / 255 for sample in pair)
     if style is not None:
         images = style(images, target_images)
-    images, masks = augment(images, labelled.label[:, None].float())
+    images, masks = augment(images, pair[0].label[:, None].float())
     return Batch(images, masks[:, 0].long(), target_images, class_weights)
 
 
@@ -142,7 +141,8 @@ def adversarial_step(
     discriminator.requires_grad_(True)
     on_source = discriminator(MAPS[maps](upsample(source.logits.detach(), batch.images)))
     on_target = discriminator(target_maps.detach())
-    source_loss, target_loss = map(domain_loss, (on_source, on_target), Domain)
+    source_loss = domain_loss(on_source, Domain.SOURCE)
+    target_loss = domain_loss(on_target, Domain.TARGET)
     discriminator_loss = source_loss / 2 + target_loss / 2  # at chance ln 2 = 0.693 for "bce"
     fabric.backward(discriminator_loss)
     return {
@@ -179,7 +179,8 @@ def fit(
         pair = batches[done - 1]
         losses = mean_losses(fabric, step(done, pair))
         checkpoint.require_finite(losses, f"step {done}, images {pair[0].name}")
-        logger.log({**losses, **networks.optimizer_step()}, done)
+        learning_rate = networks.optimizer_step()
+        logger.log({**losses, **learning_rate}, done)
         checkpoint.seconds += time.perf_counter() - started
         yield done, losses  # here runs the body of the caller's for: a teacher's average, say
         if done % checkpoint.every == 0 or done == len(batches):

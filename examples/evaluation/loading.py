@@ -45,7 +45,12 @@ def load_checkpoint(
     elif backbone is not None:
         raise ValueError(f"expected --backbone for a file of weights only, {name} is none")
     else:
-        network = BiSeNet.from_pretrained(name)
+        try:
+            network = BiSeNet.from_pretrained(name)
+        except TypeError as error:
+            raise ValueError(
+                f"expected a BiSeNet in {name}, got something else: {error}"
+            ) from error
     found = network.head.classify.out_channels
     if num_classes is not None and (network.in_channels, found) != (3, num_classes):
         raise ValueError(

@@ -55,7 +55,7 @@ class Result(NamedTuple):
     confusion: Tensor
     """``(K, K)`` over the held-out images."""
     seconds: float
-    """What training took, without evaluations."""
+    """What the steps took, without a teacher's average and evaluations between them."""
     evaluations: tuple[Evaluation, ...] = ()
     """Those on the way."""
 

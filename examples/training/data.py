@@ -23,6 +23,7 @@ from uda_seg.datasets import (
 )
 
 __all__ = [
+    "Batch",
     "Domains",
     "Labels",
     "Pair",
