@@ -97,8 +97,9 @@ def train_row(
                 evaluations.so_far.append(evaluation(done))
                 logger.log(_curves(evaluations.so_far[-1]), done)
         confusion = evaluate(fabric, config, networks.network, data)
-        miou = iou_from_confusion(confusion).nanmean().item()
-        logger.log({"held-out/mIoU": miou}, config.steps)
+        if not evaluate_every:  # else the last step has been evaluated and logged
+            miou = iou_from_confusion(confusion).nanmean().item()
+            logger.log({"held-out/mIoU": miou}, config.steps)
         picture = prediction_strip(networks.network, data.held_out[0], size=config.size)
         logger.picture("held-out", picture, config.steps)
     return Result(networks.network, confusion, checkpoint.seconds, tuple(evaluations.so_far))
