@@ -50,6 +50,8 @@ class Config:
         """Refuse an unknown row, and nothing to do."""
         if unknown := set(self.rows) - set(ROWS):
             raise ValueError(f"expected rows out of {list(ROWS)}, got {sorted(unknown)}")
+        if self.training.seed:
+            raise ValueError(f"expected --seeds in place of --seed, got {self.training.seed}")
         if not self.seeds or not self.rows or self.evaluate_every < 0:
             raise ValueError(
                 "expected a seed, a row and at least 0 steps between evaluations, got "

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 import tyro
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
@@ -76,7 +77,12 @@ class Config:
     """Output of an evaluation of another network on the same images."""
 
     def __post_init__(self) -> None:
-        """Refuse now what would otherwise delete something."""
+        """Refuse now what would otherwise fail, or delete something."""
+        most = torch.cuda.device_count() or self.processes
+        if not 1 <= self.processes <= most:
+            raise ValueError(
+                f"expected at least one process, and at most one a GPU, got {self.processes}"
+            )
         if self.output.exists() and not (self.output / "evaluation.json").is_file():
             raise FileExistsError(
                 f"expected {self.output} to be new or an evaluation, which is replaced, got "

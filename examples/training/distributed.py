@@ -29,6 +29,9 @@ def open_fabric(precision: Precision = "32-true") -> Fabric:
     """
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     nodes = int(os.environ.get("WORLD_SIZE", 1)) // processes
+    gpus = torch.cuda.device_count()
+    if gpus and processes > gpus:
+        raise ValueError(f"expected no more processes than the {gpus} GPUs, got {processes}")
     options: dict[str, Any] = {}
     if processes * nodes > 1:
         named = "forward_sync_buffers" in signature(DistributedDataParallel).parameters
