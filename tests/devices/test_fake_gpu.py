@@ -15,7 +15,8 @@ from surface import FAMILIES
 pytestmark = pytest.mark.newer_torch
 
 PAGE = Path(__file__).parents[2] / "docs" / "api.md"
-WAITING = re.findall(r"^\| `([\w.]+)`(.*?) \|", PAGE.read_text(), re.MULTILINE)
+SECTION = PAGE.read_text().split("## What waits for the device")[1].split("\n## ")[0]
+WAITING = re.findall(r"^\| `([\w.]+)`(.*?) \|", SECTION, re.MULTILINE)
 WAITING = {name + words for name, words in WAITING}
 
 WITHOUT_A_DEVICE = {
