@@ -23,9 +23,8 @@ from lightning_fabric import Fabric, seed_everything
 from torch import Tensor, nn
 
 from command_line import run_script
-from evaluation.pictures import prediction_strip
 from evaluation.protocol import merge_predictions
-from evaluation.results import Result, load_or_train, show_results
+from evaluation.results import Result, load_or_train, log_result, show_results
 from evaluation.scoring import predict
 from training.augmentation import augmentation
 from training.batch_norm import average_running_statistics, frozen_running_stats
@@ -216,9 +215,7 @@ def train_row(
             pass
         confusion = evaluate(fabric, config, networks.network, domains)
         result = Result(networks.network, confusion, checkpoint.seconds)
-        logger.log({"held-out/mIoU": result.miou}, config.steps)
-        picture = prediction_strip(result.network, domains.held_out[0], size=config.size)
-        logger.picture("held-out", picture, config.steps)
+        log_result(logger, config, result, domains)
     return result
 
 

@@ -30,8 +30,7 @@ from torch.optim.swa_utils import AveragedModel
 
 import gta2city
 from command_line import run_script
-from evaluation.pictures import prediction_strip
-from evaluation.results import Result, load_or_train, show_results
+from evaluation.results import Result, load_or_train, log_result, show_results
 from evaluation.scoring import normalization
 from gta2city import (
     Losses,
@@ -194,9 +193,7 @@ def train_row(
                 update_teacher(fabric, teacher, networks.network)
         confusion = evaluate(fabric, config, networks.network, domains)
         result = Result(networks.network, confusion, checkpoint.seconds)
-        logger.log({"held-out/mIoU": result.miou}, config.steps)
-        picture = prediction_strip(result.network, domains.held_out[0], size=config.size)
-        logger.picture("held-out", picture, config.steps)
+        log_result(logger, config, result, domains)
     return result
 
 

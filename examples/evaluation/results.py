@@ -14,10 +14,11 @@ from rich.table import Table
 from torch import Tensor
 
 from evaluation.environment import environment
-from evaluation.pictures import save_comparison
+from evaluation.pictures import prediction_strip, save_comparison
 from files import atomic_path, folder_lock, require_same_settings
 from training.config import TrainingConfig, changed_settings
 from training.data import Domains
+from training.logger import TrainingLogger
 from uda_seg.datasets import TRAIN_CLASSES
 from uda_seg.metrics import iou_from_confusion, pixel_accuracy
 from uda_seg.models import BiSeNet
@@ -27,6 +28,7 @@ __all__ = [
     "Result",
     "iou_table",
     "load_or_train",
+    "log_result",
     "read_results",
     "show_results",
     "write_results",
@@ -118,6 +120,15 @@ def _save(folder: Path, settings: Mapping[str, Any], result: Result, backbone: s
         arguments = {"num_classes": len(TRAIN_CLASSES), "backbone": backbone}
         result.network.save_pretrained(partial, config=arguments)
         (partial / MANIFEST).write_text(json.dumps({"settings": settings, "score": score}))
+
+
+def log_result(
+    logger: TrainingLogger, config: TrainingConfig, result: Result, domains: Domains
+) -> None:
+    """Draw the score of a trained network, and keep a picture of one prediction."""
+    logger.log({"held-out/mIoU": result.miou}, config.steps)
+    picture = prediction_strip(result.network, domains.held_out[0], size=config.size)
+    logger.picture("held-out", picture, config.steps)
 
 
 def show_results(

@@ -5,8 +5,7 @@ from functools import partial
 
 from lightning_fabric import Fabric
 
-from evaluation.pictures import prediction_strip
-from evaluation.results import Evaluation, Result, load_or_train
+from evaluation.results import Evaluation, Result, load_or_train, log_result
 from gta2city import (
     evaluate,
     fit,
@@ -94,17 +93,13 @@ def train_row(
                     logger.warn(message, done)
                 logger.remark = monitor.text()
             if evaluate_every and (done % evaluate_every == 0 or done == config.steps):
-                evaluations.so_far.append(evaluation(done))
-                logger.log(_curves(evaluations.so_far[-1]), done)
+                latest = evaluation(done)
+                evaluations.so_far.append(latest)
+                logger.log({f"selection/{k}": v for k, v in latest.criteria.items()}, done)
+                if done < config.steps:  # the last score comes with the result
+                    logger.log({"held-out/mIoU": latest.miou}, done)
         confusion = evaluate(fabric, config, networks.network, data)
-        if not evaluate_every:  # else the last step has been evaluated and logged
-            miou = iou_from_confusion(confusion).nanmean().item()
-            logger.log({"held-out/mIoU": miou}, config.steps)
-        picture = prediction_strip(networks.network, data.held_out[0], size=config.size)
-        logger.picture("held-out", picture, config.steps)
-    return Result(networks.network, confusion, checkpoint.seconds, tuple(evaluations.so_far))
-
-
-def _curves(evaluation: Evaluation) -> dict[str, float]:
-    criteria = {f"selection/{name}": value for name, value in evaluation.criteria.items()}
-    return {"held-out/mIoU": evaluation.miou, **criteria}
+        so_far = tuple(evaluations.so_far)
+        result = Result(networks.network, confusion, checkpoint.seconds, so_far)
+        log_result(logger, config, result, data)
+    return result
