@@ -135,7 +135,6 @@ def test_a_compiled_network_still_refuses_what_is_too_small():
         compiled(torch.rand(1, 3, 31, 64))
 
 
-@pytest.mark.newer_torch
 def test_an_onnx_file_serves_every_batch_and_size(tmp_path):
     network = lively("TensorFlow's padding")  # whose shapes take the most arithmetic
     program = torch.onnx.export(
