@@ -110,7 +110,7 @@ def test_a_missing_folder_is_named(tmp_path, folder):
 
 def test_a_folder_without_images_is_named_with_what_is_looked_for(tmp_path):
     touch(tmp_path, "images/u/a_rgb.txt", "images/a.png", "labels/a.png")
-    with pytest.raises(FileNotFoundError, match=r"\*_rgb \(\.png, .*/images, found none"):
+    with pytest.raises(FileNotFoundError, match=r"\*_rgb \(\.avif, .*/images, found none"):
         pair(tmp_path, image_ending="_rgb")
 
 

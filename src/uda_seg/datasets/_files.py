@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from uda_seg.datasets._decoding import IMAGE_SUFFIXES
+
 __all__ = ["Missing", "Pairs", "pair_files", "skip_list"]
 
 Missing = Literal["raise", "skip"]
-
-_IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
 class Pairs(NamedTuple):
@@ -84,7 +84,7 @@ def _is_listed(path: Path, skip: Collection[str]) -> bool:
 def _image_files(folder: Path, ending: str) -> dict[str, Path]:
     files: dict[str, Path] = {}
     for path in _walk(folder):
-        if path.suffix.lower() in _IMAGE_SUFFIXES and path.stem.endswith(ending):
+        if path.suffix.lower() in IMAGE_SUFFIXES and path.stem.endswith(ending):
             key = _key(path, folder, ending)
             if key in files:
                 raise ValueError(
@@ -92,7 +92,7 @@ def _image_files(folder: Path, ending: str) -> dict[str, Path]:
                 )
             files[key] = path
     if not files:
-        suffixes = ", ".join(_IMAGE_SUFFIXES)
+        suffixes = ", ".join(IMAGE_SUFFIXES)
         raise FileNotFoundError(f"expected images *{ending} ({suffixes}) in {folder}, found none")
     return files
 

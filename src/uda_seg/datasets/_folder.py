@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from uda_seg.datasets._classes import IGNORE_INDEX, TRAIN_IDS
+from uda_seg.datasets._decoding import open_ids, open_image
 from uda_seg.datasets._files import Missing, pair_files, skip_list
-from uda_seg.datasets._sample import Sample, open_ids, open_image
+from uda_seg.datasets._sample import Sample
 from uda_seg.datasets._words import require_one_of
 
 __all__ = ["Options", "SegmentationFolder"]
@@ -35,9 +36,11 @@ class Options(TypedDict, total=False):
 class SegmentationFolder(Dataset[Sample]):
     """Images in one folder, their labels in another, under the same names and sub-folders.
 
-    An image is ``NAME + image_ending`` with a suffix ``.png``, ``.jpg``, ``.jpeg`` or ``.webp``,
-    its label ``NAME + label_ending + ".png"``; a name may lead through sub-folders. Samples come
-    in the order of their paths. Files and folders that begin with a dot are left alone.
+    An image is ``NAME + image_ending`` with one of :data:`IMAGE_SUFFIXES`, its label
+    ``NAME + label_ending + ".png"``; a name may lead through sub-folders. Samples come in the order
+    of their paths. Files and folders that begin with a dot are left alone. Images are decoded by
+    :func:`read_image`, with one difference: a quarter turn by EXIF is left out where only the
+    stored image has the size of its label.
 
     A label is an 8-bit grey or palette PNG. Of a palette image the *indices* are the ids; its
     colours mean nothing.
@@ -123,12 +126,12 @@ class SegmentationFolder(Dataset[Sample]):
 
     def __getitem__(self, index: int) -> Sample:
         path = self.images[index]
-        image = open_image(path)
         if self.labels is None:
-            pixels = self._pixels(image)
+            pixels = self.read_image(index)
             nothing = torch.full(pixels.shape[1:], IGNORE_INDEX, dtype=torch.int64)
             return Sample(pixels, nothing, path.stem)
         label_path = self.labels[index]
+        image = open_image(path, label_path)
         ids = open_ids(label_path, first_channel=self._first_channel)
         if ids.size != image.size:
             raise ValueError(
@@ -138,7 +141,7 @@ class SegmentationFolder(Dataset[Sample]):
         return Sample(self._pixels(image), self._train_ids(ids, label_path), path.stem)
 
     def read_image(self, index: int) -> Tensor:
-        """The image alone, without opening the label.
+        """The image alone, without decoding the label.
 
         Args:
             index: the place in the data set.
@@ -148,9 +151,10 @@ class SegmentationFolder(Dataset[Sample]):
 
         Raises:
             OSError: if the file cannot be read or has too many pixels.
-            ValueError: if it is neither RGB nor 8-bit grey.
+            ValueError: if it is neither grey nor RGB of 8 or 16 bits.
         """
-        return self._pixels(open_image(self.images[index]))
+        label = None if self.labels is None else self.labels[index]
+        return self._pixels(open_image(self.images[index], label))
 
     def read_label(self, index: int) -> Tensor:
         """The label alone, without opening the image.
