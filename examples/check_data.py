@@ -28,7 +28,8 @@ from rich.console import Console
 from rich.table import Table
 
 from command_line import run_script
-from data_tools.catalogue import Name, name_of, split_readers
+from data_tools.catalogue import Name, split_readers
+from data_tools.guess import name_of
 from data_tools.inspection import NOTHING_LABELLED, Inspection, inspect_split
 from files import atomic_path
 from uda_seg.datasets import IGNORE_INDEX, TRAIN_CLASSES

@@ -28,7 +28,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
 from command_line import run_script
-from data_tools.catalogue import Name, name_of, split_readers
+from data_tools.catalogue import Name, split_readers
+from data_tools.guess import name_of
 from evaluation.loading import load_checkpoint
 from evaluation.pictures import colorize, save_error_maps
 from evaluation.protocol import merging

@@ -21,7 +21,8 @@ from rich.progress import track
 from torch.utils.data import DataLoader, Dataset
 
 from command_line import run_script
-from data_tools.catalogue import Name, name_of, split_readers
+from data_tools.catalogue import Name, split_readers
+from data_tools.guess import name_of
 from files import atomic_path, require_same_settings
 from uda_seg.datasets import SegmentationFolder
 

@@ -10,7 +10,8 @@ from rich.progress import track
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from data_tools.catalogue import Name, detect, split_readers
+from data_tools.catalogue import Name, split_readers
+from data_tools.guess import detect
 from toy_city import write_toy_city
 from training.config import TrainingConfig
 from training.sampler import PositionSampler

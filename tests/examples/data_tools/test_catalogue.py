@@ -2,20 +2,8 @@ from typing import get_args
 
 import pytest
 
-from data_tools.catalogue import Name, detect, split_readers
+from data_tools.catalogue import Name, split_readers
 from oracles.street_files import WRITERS, write_cityscapes, write_pair
-
-
-@pytest.mark.parametrize("name", WRITERS)
-def test_a_data_set_is_known_by_its_layout(tmp_path, name):
-    WRITERS[name](tmp_path)
-    assert detect(tmp_path) == name
-
-
-def test_an_unknown_layout_is_refused_with_the_known_names(tmp_path):
-    (tmp_path / "pictures").mkdir()
-    with pytest.raises(FileNotFoundError, match=r"gta5, synthia.*docs/your-data\.md"):
-        detect(tmp_path)
 
 
 @pytest.mark.parametrize("name", WRITERS)
