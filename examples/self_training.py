@@ -163,7 +163,7 @@ def prepare_training(
     A teacher begins with the statistics of the images that it labels, so the warm-up is then the
     control's. The weights do not depend on that.
     """
-    networks = build_networks(fabric, config, row.discriminator)
+    networks = build_networks(fabric, config, row.discriminator, len(domains.classes))
     augment = augmentation(flip=row.flip, blur=row.blur, photometric=row.photometric)
     warmup_step, row_step, teacher = source_step, row.step, None
     if row.self_training is not None:
@@ -217,13 +217,15 @@ def main(config: Config) -> None:
     rows = {"source only": source_only, "self-training": taught}
     fabric = open_fabric(training.precision)
     domains = open_domains(fabric, training)
-    results = load_or_train(fabric, training, rows, partial(train_row, fabric, training, domains))
+    train = partial(train_row, fabric, training, domains)
+    results = load_or_train(fabric, training, rows, train, domains.classes)
     adapted = {f"{name} + AdaBN": AdaBN(name, row) for name, row in rows.items()}
     results |= load_or_train(
         fabric,
         training,
         adapted,
         lambda _, row: adabn_row(fabric, training, domains, results[row.of]),
+        domains.classes,
     )
     if fabric.is_global_zero:
         show_results(config, training, results, domains)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -63,15 +62,15 @@ def _begins_with(file: Path, start: bytes) -> bool:
         return content.read(len(start)) == start
 
 
-def require_finite(state: Any, name: str) -> None:
+def require_finite(state: Any, name: str, more: str = "") -> None:
     """Refuse tensors, nested in dicts and lists, that hold NaN or infinity.
 
     Raises:
-        FloatingPointError: if one does; the message begins with the name.
+        FloatingPointError: if one does; the message begins with the name, and ends with more.
     """
     for tensor in _tensors(state):
         if not bool(tensor.isfinite().all()):
-            raise FloatingPointError(f"{name} has NaN or infinity")
+            raise FloatingPointError(f"{name} has NaN or infinity{more}")
 
 
 def _tensors(state: Any) -> Iterator[Tensor]:

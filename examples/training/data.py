@@ -10,13 +10,14 @@ from rich.progress import track
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from data_tools.catalogue import Name, split_readers
+from data_tools.catalogue import Name, Reader, classes_of, split_readers
+from data_tools.description import CITYSCAPES, Class
 from data_tools.guess import detect
 from toy_city import write_toy_city
 from training.config import TrainingConfig
 from training.sampler import PositionSampler
 from uda_seg.datasets import (
-    TRAIN_CLASSES,
+    IGNORE_INDEX,
     RareClassSampler,
     Sample,
     SegmentationFolder,
@@ -32,6 +33,7 @@ __all__ = [
     "evenly_spaced",
     "labelled_counts",
     "open_domains",
+    "require_labels",
     "shard",
 ]
 
@@ -55,6 +57,8 @@ class Domains(NamedTuple):
     """``(K,)`` of the labelled images, on this process's device."""
     labels: Labels = "source"
     """Which domain is labelled."""
+    classes: tuple[Class, ...] = CITYSCAPES
+    """K of them, those of both domains."""
 
 
 class Batch(NamedTuple):
@@ -70,12 +74,17 @@ class Batch(NamedTuple):
     """``(K,)``"""
 
 
-_SOURCES: tuple[Name, ...] = ("gta5", "synthia")
-_HELD_OUT: dict[Name, str] = {
-    "cityscapes": "val",
-    "idd": "val",
-    "bdd100k": "val",
-    "camvid": "test",  # its validation split is one clip of near duplicates
+_SOURCES: dict[Name, tuple[str, ...]] = {  # the first of these splits that there is
+    "gta5": ("all",),
+    "synthia": ("all",),
+    "folder": ("all", "train"),
+}
+_HELD_OUT: dict[Name, tuple[str, ...]] = {
+    "cityscapes": ("val",),
+    "idd": ("val",),
+    "bdd100k": ("val",),
+    "camvid": ("test",),  # its validation split is one clip of near duplicates
+    "folder": ("val", "test"),
 }
 
 
@@ -87,7 +96,8 @@ def open_domains(fabric: Fabric, config: TrainingConfig, *, labels: Labels = "so
 
     Raises:
         FileNotFoundError: if a root has the layout of no data set.
-        ValueError: if one root is missing, or its data set is not known for that domain.
+        ValueError: if one root is missing, its data set is not known for that domain, the two have
+            other classes, or no held-out pixel has one.
     """
     source_root, target_root = config.source_root, config.target_root
     if source_root is None and target_root is None:
@@ -96,17 +106,63 @@ def open_domains(fabric: Fabric, config: TrainingConfig, *, labels: Labels = "so
     if source_root is None or target_root is None:
         raise ValueError("expected --source-root and --target-root together, or neither")
     source, target = detect(source_root), detect(target_root)
+    fabric.print(f"{source_root}, read as {source}\n{target_root}, read as {target}")
     if source not in _SOURCES or target not in _HELD_OUT:
         raise ValueError(
             f"expected a source out of {', '.join(_SOURCES)} and a target out of "
             f"{', '.join(_HELD_OUT)}, got {source} in {source_root} and {target} in {target_root}"
         )
-    splits = split_readers(target, target_root)
-    train = splits["train"] if labels == "target" else split_readers(source, source_root)["all"]
-    labelled = train(size=config.size)
-    unlabelled = splits["train"](size=config.size, labels=False)
-    weights = _class_weights(fabric, labelled)
-    return Domains(labelled, unlabelled, splits[_HELD_OUT[target]](), target, weights, labels)
+    classes = _classes_of_both(source, source_root, target, target_root)
+    train = _split(target, target_root, ("train",))
+    labelled_split = train if labels == "target" else _split(source, source_root, _SOURCES[source])
+    labelled = labelled_split(size=config.size)
+    held_out = _split(target, target_root, _HELD_OUT[target])()
+    require_labels(held_out)
+    unlabelled = train(size=config.size, labels=False)
+    weights = _class_weights(fabric, labelled, len(classes))
+    return Domains(labelled, unlabelled, held_out, target, weights, labels, classes)
+
+
+def _classes_of_both(
+    source: Name, source_root: Path, target: Name, target_root: Path
+) -> tuple[Class, ...]:
+    """Those of the target, which has to have the source's names in the source's order."""
+    classes, others = classes_of(target, target_root), classes_of(source, source_root)
+    names, other_names = ([each.name for each in some] for some in (classes, others))
+    if names != other_names:
+        raise ValueError(
+            f"expected the same classes in both domains, got {', '.join(other_names)} in "
+            f"{source_root} and {', '.join(names)} in {target_root}"
+        )
+    if len(classes) < 2:
+        raise ValueError(f"expected at least two classes to tell apart, got {names[0]} alone")
+    return classes
+
+
+def _split(name: Name, root: Path, wanted: tuple[str, ...]) -> Reader:
+    """The first of the wanted splits that there is."""
+    splits = split_readers(name, root)
+    for split in wanted:
+        if split in splits:
+            return splits[split]
+    raise ValueError(
+        f"expected the split {' or '.join(wanted)} in {root}, got {', '.join(splits)}; "
+        "docs/data.md tells the splits that a training needs"
+    )
+
+
+def require_labels(held_out: SegmentationFolder) -> None:
+    """Refuse a split that nothing can be scored by; as a rule its first label tells.
+
+    Raises:
+        ValueError: if no pixel has a class.
+    """
+    labels = map(held_out.read_label, range(len(held_out)))
+    if not any((label != IGNORE_INDEX).any() for label in labels):
+        raise ValueError(
+            f"expected a labelled pixel to score by, got labels of {IGNORE_INDEX} only for the "
+            f"{len(held_out)} images of {held_out.images[0].parent}"
+        )
 
 
 class PairedBatches:
@@ -189,7 +245,9 @@ def _on_device(
     return cast(DataLoader[Sample], ready)
 
 
-def _class_weights(fabric: Fabric, labelled: SegmentationFolder, samples: int = 500) -> Tensor:
+def _class_weights(
+    fabric: Fabric, labelled: SegmentationFolder, num_classes: int, samples: int = 500
+) -> Tensor:
     """``1 / ln(1.02 + frequency)`` of each class, ``(K,)``, estimated on some of the labels.
 
     The first process reads them for all.
@@ -205,7 +263,7 @@ def _class_weights(fabric: Fabric, labelled: SegmentationFolder, samples: int = 
         indices = evenly_spaced(len(labelled), samples)
         for index in track(indices, "counting classes"):
             counts += labelled.read_label(index).flatten().bincount(minlength=256)
-    counts = fabric.broadcast(counts)[: len(TRAIN_CLASSES)]
+    counts = fabric.broadcast(counts)[:num_classes]
     if not counts.any():
         raise ValueError(
             f"expected pixels of a class in the labels of {labelled.images[0].parent}, got ignored "
@@ -219,7 +277,8 @@ def labelled_counts(fabric: Fabric, config: TrainingConfig, domains: Domains) ->
     data, (height, width) = domains.labelled, config.size
     cache = config.output / f"class_counts-{domains.labels}-{height}x{width}.json"
     with fabric.rank_zero_first():  # the others read what it has counted
-        return class_counts(map(data.read_label, range(len(data))), cache=cache)
+        labels = map(data.read_label, range(len(data)))
+        return class_counts(labels, len(domains.classes), cache=cache)
 
 
 def evenly_spaced(length: int, count: int) -> list[int]:

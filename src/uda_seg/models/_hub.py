@@ -85,10 +85,10 @@ class HubMixin(PyTorchModelHubMixin):
         cls._hub_mixin_init_parameters = named
 
     @classmethod
-    def from_pretrained(cls, source: str, **kwargs: Any) -> Self:  # type: ignore[override]
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> Self:
         token = _given.set(frozenset(kwargs))
         try:
-            network: Self = super().from_pretrained(source, **kwargs)
+            network: Self = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
         finally:
             _given.reset(token)
         return network
