@@ -94,7 +94,7 @@ def load_checkpoint(
     if path.is_file():
         trained = _with_classes(_load_weights(path, backbone), None, classes, name)
     elif backbone is not None:
-        raise ValueError(f"expected --backbone for a file of weights only, {name} is none")
+        raise ValueError(f"expected --backbone for a file of weights only, {name} is no file")
     else:
         trained = load_network(name, classes)
     found = trained.network.in_channels

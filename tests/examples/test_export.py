@@ -110,7 +110,9 @@ class TestCheck:
             list(check_onnx(tmp_path / "network.onnx", ExportModel(network), network))
 
     def test_what_fails_the_check_never_gets_the_name(self, written, folder, tmp_path, monkeypatch):
-        monkeypatch.setattr(onnx_file, "write_onnx", lambda _, path: shutil.copy(written, path))
+        monkeypatch.setattr(
+            onnx_file, "write_onnx", lambda _, path, **_k: shutil.copy(written, path)
+        )
         other = tmp_path / "other"
         tiny(seed=1).save_pretrained(other)
         path = tmp_path / "runs" / "network.onnx"
@@ -187,7 +189,9 @@ class TestConfig:
         assert tyro.cli(Config, args=line) == Config(str(folder), Path("runs/city.onnx"))
 
     def test_an_untrained_network_needs_no_folder(self, written, tmp_path, monkeypatch):
-        monkeypatch.setattr(onnx_file, "write_onnx", lambda _, path: shutil.copy(written, path))
+        monkeypatch.setattr(
+            onnx_file, "write_onnx", lambda _, path, **_k: shutil.copy(written, path)
+        )
         seen = []
         monkeypatch.setattr(onnx_file, "check_onnx", lambda *a: seen.append(a[2]) or iter(()))
         main(Config(output=tmp_path / "network.onnx", backbone="test_resnet"))

@@ -18,6 +18,7 @@ Coders = Mapping[type, tuple[Callable[[Any], Any], Callable[[Any], Any]]]
 _loading: ContextVar[bool] = ContextVar("_loading", default=False)
 _given: ContextVar[frozenset[str]] = ContextVar("_given", default=frozenset())
 _ADDRESS = re.compile(r"[a-z][\w+.-]+:\S", re.IGNORECASE)  # such as hf-hub:NAME, local-dir:PATH
+_REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 
 
 def weights_come_later() -> bool:
@@ -32,7 +33,7 @@ def require_source(source: str) -> None:
     """
     path = Path(source)
     if not path.is_dir():
-        if path.exists() or path.parent.is_dir():
+        if path.exists() or path.parent.is_dir() or not _REPOSITORY.fullmatch(source):
             found = "which is a file" if path.exists() else "and there is no such folder"
             raise FileNotFoundError(
                 "expected a folder that save_pretrained wrote, or a repository of the Hugging Face "

@@ -97,7 +97,9 @@ def test_other_sets_are_known_by_their_layout(fabric, tmp_path, source, target, 
 def test_a_set_of_the_other_domain_is_refused(fabric, tmp_path, source, target):
     for name in (source, target):
         WRITERS[name](tmp_path / name)
-    with pytest.raises(ValueError, match=f"gta5, synthia and .* got {source} in .*{target} in "):
+    with pytest.raises(
+        ValueError, match=f"gta5, synthia, folder and .* got {source} in .*{target} in "
+    ):
         opened(fabric, tmp_path / source, tmp_path / target)
 
 
