@@ -12,7 +12,7 @@ from PIL.ExifTags import Base
 from PIL.ImageFile import ImageFile
 from torch import Tensor
 
-__all__ = ["IMAGE_SUFFIXES", "open_ids", "open_image", "read_image"]
+__all__ = ["IMAGE_SUFFIXES", "kind_of", "open_ids", "open_image", "read_image"]
 
 IMAGE_SUFFIXES = (".avif", ".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """Of the files that are read as images, in any case."""
@@ -117,6 +117,15 @@ def open_ids(path: Path, *, first_channel: bool) -> Image.Image:
         )
     step = {"L;2": 85, "L;4": 17}.get(rawmode, 1)  # Pillow spreads 2 or 4 bits of grey over 0..255
     return image if step == 1 else image.point([value // step for value in range(256)])
+
+
+def kind_of(path: Path) -> str:
+    """What an image file is, in a few words; its pixels are not read."""
+    try:
+        with _decoding(path, *_FORMATS, load=False) as image:
+            return f"{image.format} of {image.width}x{image.height}, Pillow mode {image.mode}"
+    except OSError:
+        return "unreadable"
 
 
 @contextmanager

@@ -1,12 +1,13 @@
-"""Which files a data set consists of, in an order that no file system decides on."""
+"""Which files a data set consists of."""
 
 import json
-import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from uda_seg.datasets._decoding import IMAGE_SUFFIXES
+from uda_seg.datasets._decoding import IMAGE_SUFFIXES, kind_of
+from uda_seg.datasets._walk import Found, find_files
 
 __all__ = ["Missing", "Pairs", "pair_files", "skip_list"]
 
@@ -19,7 +20,7 @@ class Pairs(NamedTuple):
     images: list[Path]
     labels: list[Path] | None
     skipped: dict[Path, str]
-    """Why an image was left out."""
+    """Why a file or a folder was left out."""
     unpaired: list[Path]
     """Labels without an image."""
 
@@ -34,33 +35,60 @@ def pair_files(
     missing: Missing,
 ) -> Pairs:
     """Find the label of each image; arguments and errors are those of ``SegmentationFolder``."""
-    found = _image_files(images, image_ending)
-    skipped = {image: "listed" for image in found.values() if _is_listed(image, skip)}
-    if labels is not None and not labels.is_dir():
-        raise FileNotFoundError(
-            f"expected a folder {labels}, which does not exist; labels=False, of a "
-            "SegmentationFolder labels=None, reads images alone"
+    found = find_files(images, IMAGE_SUFFIXES, image_ending)
+    if not found.files:
+        suffixes = ", ".join(IMAGE_SUFFIXES)
+        raise next(iter(found.closed.values()), None) or FileNotFoundError(
+            f"expected images *{image_ending} ({suffixes}) in {images}, found none"
         )
-    files = {} if labels is None else _label_files(labels, label_ending)
+    truth = Found({}, set(), {})
     if labels is not None:
-        without = [found[key] for key in found if key not in files and found[key] not in skipped]
-        if without and missing == "raise":
+        if not labels.is_dir():
+            raise FileNotFoundError(
+                f"expected a folder {labels}, which does not exist; labels=False, of a "
+                "SegmentationFolder labels=None, reads images alone"
+            )
+        truth = find_files(labels, (".png",), label_ending)
+    listed = {
+        path
+        for path in [*found.closed, *truth.closed, *chain(*found.files.values())]
+        if _is_listed(path, skip)
+    }
+    errors: dict[Path, Exception] = {**found.closed, **truth.closed}
+    pairs, without = [], []
+    for key, paths in found.files.items():
+        image = _only([path for path in paths if path not in listed], found, errors)
+        if image is not None:
+            label = _only(truth.files.get(key, ()), truth, errors)
+            if label is not None or labels is None:
+                pairs.append((image, label))
+            else:
+                without.append(image)
+    if missing == "raise":
+        for path, error in errors.items():
+            if path not in listed:
+                raise error
+        if without:
             raise FileNotFoundError(
                 f"expected labels *{label_ending}.png in {labels}, but {len(without)} images have "
                 f"none: {', '.join(map(str, without[:3]))}{', ...' if len(without) > 3 else ''}; "
                 "missing='skip' leaves them out"
             )
-        skipped |= dict.fromkeys(without, "no label")
-    kept = {key: image for key, image in found.items() if image not in skipped}
-    if not kept:
+    skipped = (
+        dict.fromkeys(sorted(found.irregular | truth.irregular), "no regular file")
+        | {path: str(error) for path, error in errors.items()}
+        | dict.fromkeys(sorted(listed), "listed")
+        | dict.fromkeys(without, "no label")
+    )
+    if not pairs:
         raise FileNotFoundError(
-            f"expected an image to read in {images}, but all {len(found)} are skipped"
+            f"expected an image to read in {images}, but all {len(found.files)} are skipped"
         )
     return Pairs(
-        images=list(kept.values()),
-        labels=None if labels is None else [files[key] for key in kept],
+        images=[image for image, _ in pairs],
+        labels=None if labels is None else [label for _, label in pairs if label is not None],
         skipped=skipped,
-        unpaired=[label for key, label in files.items() if key not in found],
+        unpaired=[*chain(*(truth.files[key] for key in truth.files if key not in found.files))],
     )
 
 
@@ -81,41 +109,14 @@ def _is_listed(path: Path, skip: Collection[str]) -> bool:
     return any("/".join(parts[start:]) in skip for start in range(len(parts)))
 
 
-def _image_files(folder: Path, ending: str) -> dict[str, Path]:
-    files: dict[str, Path] = {}
-    for path in _walk(folder):
-        if path.suffix.lower() in IMAGE_SUFFIXES and path.stem.endswith(ending):
-            key = _key(path, folder, ending)
-            if key in files:
-                raise ValueError(
-                    f"expected one image a label, got {files[key]} and {path}; keep one of them"
-                )
-            files[key] = path
-    if not files:
-        suffixes = ", ".join(IMAGE_SUFFIXES)
-        raise FileNotFoundError(f"expected images *{ending} ({suffixes}) in {folder}, found none")
-    return files
-
-
-def _label_files(folder: Path, ending: str) -> dict[str, Path]:
-    labels = (path for path in _walk(folder) if path.name.endswith(f"{ending}.png"))
-    return {_key(path, folder, ending): path for path in labels}
-
-
-def _key(path: Path, folder: Path, ending: str) -> str:
-    return path.relative_to(folder).with_suffix("").as_posix().removesuffix(ending)
-
-
-def _walk(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
-    """All files but hidden ones, in order; links are followed, but not into a loop."""
-    if not folder.is_dir():
-        raise FileNotFoundError(f"expected a folder {folder}, which does not exist")
-    here = folder.resolve()
-    if here in above:
-        raise OSError(f"{folder} leads back to {here}, a folder that it is in; remove the link")
-    with os.scandir(folder) as scan:
-        entries = sorted(scan, key=lambda entry: entry.name)
-    for entry in entries:
-        if not entry.name.startswith("."):
-            path = Path(entry)
-            yield from _walk(path, above | {here}) if entry.is_dir() else [path]
+def _only(paths: Sequence[Path], found: Found, errors: dict[Path, Exception]) -> Path | None:
+    """The one that can be read; several are errors."""
+    regular = [path for path in paths if path not in found.irregular]
+    if len(regular) > 1:
+        kinds = " and ".join(f"{path} ({kind_of(path)})" for path in regular)
+        error = ValueError(
+            f"expected one file of a name, got {kinds}; rename one, or move it elsewhere: labels "
+            "beside their images need an ending of their own"
+        )
+        errors |= dict.fromkeys(regular, error)
+    return regular[0] if len(regular) == 1 else None
