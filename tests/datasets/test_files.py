@@ -137,8 +137,29 @@ def test_images_without_a_label_are_skipped_on_demand_and_labels_without_an_imag
 
 def test_nothing_left_to_read_is_an_error(tmp_path):
     touch(tmp_path, "images/a.png", "images/b.png", "labels/c.png")
-    with pytest.raises(FileNotFoundError, match="all 2 are skipped"):
+    with pytest.raises(ValueError, match=r"none of 1 images has one, .*b\.png; found c\.png"):
         pair(tmp_path, missing="skip", skip={"a"})
+    with pytest.raises(FileNotFoundError, match="all 2 are skipped"):
+        pair(tmp_path, missing="skip", skip={"a", "b"})
+
+
+@pytest.mark.parametrize("missing", ["raise", "skip"])
+@pytest.mark.parametrize(
+    ("files", "found"),
+    [
+        (["u/a_labelTrainIds.png"], r"\*_labelTrainIds\.png"),
+        (["u/a_polygons.json", "u/b_polygons.json", "u/a_x.png"], r"\*_polygons\.json, \*_x\.png"),
+        (["u/a.jpg"], r"\*\.jpg"),
+        (["v/a_labelIds.png"], r"v/a_labelIds\.png"),
+        (["u/.a_labelIds.png"], "nothing"),
+    ],
+)
+def test_labels_that_all_have_other_names_are_told_with_what_was_found(
+    tmp_path, files, found, missing
+):
+    touch(tmp_path, "images/u/a.png", "images/u/b.png", *(f"labels/{file}" for file in files))
+    with pytest.raises(ValueError, match=rf"\*_labelIds\.png in .* none of 2 .* found {found}$"):
+        pair(tmp_path, label_ending="_labelIds", missing=missing)
 
 
 def test_two_images_of_one_name_are_refused_with_what_they_are(tmp_path):
@@ -164,7 +185,7 @@ def test_the_suffix_of_a_label_may_be_of_any_case(tmp_path, suffix):
     touch(tmp_path, "images/a_rgb.PNG", f"labels/a_ids.{suffix}")
     _, labels, *_ = pair(tmp_path, image_ending="_rgb", label_ending="_ids")
     assert names(labels, tmp_path) == [f"labels/a_ids.{suffix}"]
-    with pytest.raises(FileNotFoundError, match="1 images have none"):
+    with pytest.raises(ValueError, match=f"found \\*_ids.{suffix}"):
         pair(tmp_path, image_ending="_rgb", label_ending="_IDS")
 
 
@@ -298,7 +319,8 @@ def test_an_entry_of_the_list_is_an_end_of_a_path(tmp_path, entry, skips):
 
 def test_a_listed_image_needs_no_label_and_all_others_still_do(tmp_path):
     touch(tmp_path, "images/a.png", "images/b.png", "labels/a.png")
-    assert len(pair(tmp_path, skip={"b"}).images) == 1
+    touch(tmp_path, "images/c.png", "labels/c.png")
+    assert len(pair(tmp_path, skip={"b"}).images) == 2
     with pytest.raises(FileNotFoundError, match="1 images have none"):
         pair(tmp_path, skip={"a"})
 

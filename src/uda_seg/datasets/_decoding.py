@@ -50,8 +50,10 @@ def read_image(path: str | Path) -> Tensor:
         ValueError: if it is neither grey nor RGB of 8 or 16 bits, such as CMYK.
 
     Example:
-        >>> read_image(gta5_root / "images" / "00001.png").shape
-        torch.Size([3, 64, 128])
+        >>> from uda_seg.datasets import IMAGE_SUFFIXES, read_image
+        >>> files = sorted((gta5_root / "images").iterdir())
+        >>> [read_image(file).shape for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
+        [torch.Size([3, 64, 128])]
     """
     return torch.from_numpy(rearrange(np.asarray(open_image(Path(path))), "h w c -> c h w").copy())
 

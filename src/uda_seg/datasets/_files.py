@@ -1,13 +1,14 @@
 """Which files a data set consists of."""
 
 import json
-from collections.abc import Collection, Sequence
-from itertools import chain
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from itertools import chain, islice
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, NoReturn
 
 from uda_seg.datasets._decoding import IMAGE_SUFFIXES, kind_of
-from uda_seg.datasets._walk import Found, find_files
+from uda_seg.datasets._walk import Found, find_files, walk
 
 __all__ = ["Missing", "Pairs", "pair_files", "skip_list"]
 
@@ -35,60 +36,40 @@ def pair_files(
     missing: Missing,
 ) -> Pairs:
     """Find the label of each image; arguments and errors are those of ``SegmentationFolder``."""
-    found = find_files(images, IMAGE_SUFFIXES, image_ending)
-    if not found.files:
-        suffixes = ", ".join(IMAGE_SUFFIXES)
-        raise next(iter(found.closed.values()), None) or FileNotFoundError(
-            f"expected images *{image_ending} ({suffixes}) in {images}, found none"
-        )
-    truth = Found({}, set(), {})
-    if labels is not None:
-        if not labels.is_dir():
-            raise FileNotFoundError(
-                f"expected a folder {labels}, which does not exist; labels=False, of a "
-                "SegmentationFolder labels=None, reads images alone"
-            )
-        truth = find_files(labels, (".png",), label_ending)
-    listed = {
-        path
-        for path in [*found.closed, *truth.closed, *chain(*found.files.values())]
-        if _is_listed(path, skip)
-    }
+    found = _image_files(images, image_ending)
+    truth = Found({}, set(), {}) if labels is None else _label_files(labels, label_ending)
+    every = [*found.closed, *truth.closed, *chain(*found.files.values())]
+    listed = {path for path in every if _is_listed(path, skip)}
     errors: dict[Path, Exception] = {**found.closed, **truth.closed}
-    pairs, without = [], []
+    kept: dict[str, Path] = {}
+    label_of: dict[str, Path] = {}
     for key, paths in found.files.items():
         image = _only([path for path in paths if path not in listed], found, errors)
+        label = None if image is None else _only(truth.files.get(key, ()), truth, errors)
         if image is not None:
-            label = _only(truth.files.get(key, ()), truth, errors)
-            if label is not None or labels is None:
-                pairs.append((image, label))
-            else:
-                without.append(image)
-    if missing == "raise":
-        for path, error in errors.items():
-            if path not in listed:
-                raise error
-        if without:
-            raise FileNotFoundError(
-                f"expected labels *{label_ending}.png in {labels}, but {len(without)} images have "
-                f"none: {', '.join(map(str, without[:3]))}{', ...' if len(without) > 3 else ''}; "
-                "missing='skip' leaves them out"
-            )
-    skipped = (
-        dict.fromkeys(sorted(found.irregular | truth.irregular), "no regular file")
-        | {path: str(error) for path, error in errors.items()}
-        | dict.fromkeys(sorted(listed), "listed")
-        | dict.fromkeys(without, "no label")
-    )
-    if not pairs:
+            kept[key] = image
+        if label is not None:
+            label_of[key] = label
+    without = {} if labels is None else {key: kept[key] for key in kept if key not in label_of}
+    serious = [error for path, error in errors.items() if path not in listed]
+    if serious and (missing == "raise" or not kept):
+        raise serious[0]
+    if labels is not None and without and (missing == "raise" or not label_of):
+        _miss_labels(labels, label_ending, without, bool(label_of))
+    if not kept:
         raise FileNotFoundError(
             f"expected an image to read in {images}, but all {len(found.files)} are skipped"
         )
     return Pairs(
-        images=[image for image, _ in pairs],
-        labels=None if labels is None else [label for _, label in pairs if label is not None],
-        skipped=skipped,
-        unpaired=[*chain(*(truth.files[key] for key in truth.files if key not in found.files))],
+        images=[image for key, image in kept.items() if key not in without],
+        labels=None if labels is None else [*label_of.values()],
+        skipped=dict.fromkeys(sorted(found.irregular | truth.irregular), "no regular file")
+        | {path: str(error) for path, error in errors.items()}
+        | dict.fromkeys(sorted(listed), "listed")
+        | dict.fromkeys(without.values(), "no label"),
+        unpaired=[
+            path for key, paths in truth.files.items() if key not in found.files for path in paths
+        ],
     )
 
 
@@ -109,6 +90,25 @@ def _is_listed(path: Path, skip: Collection[str]) -> bool:
     return any("/".join(parts[start:]) in skip for start in range(len(parts)))
 
 
+def _image_files(folder: Path, ending: str) -> Found:
+    found = find_files(folder, IMAGE_SUFFIXES, ending)
+    if not found.files:
+        suffixes = ", ".join(IMAGE_SUFFIXES)
+        raise next(iter(found.closed.values()), None) or FileNotFoundError(
+            f"expected images *{ending} ({suffixes}) in {folder}, found none"
+        )
+    return found
+
+
+def _label_files(folder: Path, ending: str) -> Found:
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"expected a folder {folder}, which does not exist; labels=False, of a "
+            "SegmentationFolder labels=None, reads images alone"
+        )
+    return find_files(folder, (".png",), ending)
+
+
 def _only(paths: Sequence[Path], found: Found, errors: dict[Path, Exception]) -> Path | None:
     """The one that can be read; several are errors."""
     regular = [path for path in paths if path not in found.irregular]
@@ -120,3 +120,26 @@ def _only(paths: Sequence[Path], found: Found, errors: dict[Path, Exception]) ->
         )
         errors |= dict.fromkeys(regular, error)
     return regular[0] if len(regular) == 1 else None
+
+
+def _miss_labels(folder: Path, ending: str, without: Mapping[str, Path], some: bool) -> NoReturn:
+    """Refuse images without a label, where others have some, or where none has."""
+    expected = f"expected labels *{ending}.png in {folder}, but"
+    if some:
+        paths = ", ".join(map(str, islice(without.values(), 3)))
+        raise FileNotFoundError(
+            f"{expected} {len(without)} images have none: {paths}"
+            f"{', ...' if len(without) > 3 else ''}; missing='skip' leaves them out"
+        )
+    files = [path.relative_to(folder).as_posix() for path, _ in walk(folder, {})]
+    instead = Counter(
+        file.removeprefix(key)
+        for key in islice(without, 10)
+        for file in files
+        if file.startswith(key)
+    )
+    found = [f"*{ending}" for ending, _ in instead.most_common(3)] or files[:1] or ["nothing"]
+    raise ValueError(
+        f"{expected} none of {len(without)} images has one, such as "
+        f"{next(iter(without.values()))}; found {', '.join(found)}"
+    )

@@ -78,7 +78,8 @@ class SegmentationFolder(Dataset[Sample]):
         OSError: if a folder cannot be opened, or a link leads back to where it is; on access, if a
             file cannot be read or has more pixels than ``PIL.Image.MAX_IMAGE_PIXELS``. The file is
             named, as in the next.
-        ValueError: for unusable arguments or two files of one name; on access, if an image and
+        ValueError: for unusable arguments, two files of one name, or labels of which none is that
+            of an image; on access, if an image and
             its label differ in size, or a label has unknown ids or is of another kind.
 
     Example:

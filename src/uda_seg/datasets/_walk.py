@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Found", "find_files"]
+__all__ = ["Found", "find_files", "walk"]
 
 
 class Found(NamedTuple):
@@ -30,7 +30,7 @@ def find_files(folder: Path, suffixes: Collection[str], ending: str) -> Found:
     if not folder.is_dir():
         raise FileNotFoundError(f"expected a folder {folder}, which does not exist")
     found = Found({}, set(), {})
-    for path, regular in _walk(folder, frozenset(), found.closed):
+    for path, regular in walk(folder, found.closed):
         if path.suffix.lower() in suffixes and path.stem.endswith(ending):
             key = path.relative_to(folder).with_suffix("").as_posix().removesuffix(ending)
             found.files.setdefault(key, []).append(path)
@@ -39,10 +39,10 @@ def find_files(folder: Path, suffixes: Collection[str], ending: str) -> Found:
     return found
 
 
-def _walk(
-    folder: Path, above: frozenset[Path], closed: dict[Path, OSError]
+def walk(
+    folder: Path, closed: dict[Path, OSError], above: frozenset[Path] = frozenset()
 ) -> Iterator[tuple[Path, bool]]:
-    """All files, and whether each can be read or is a link to nowhere, which reading will name."""
+    """All files but hidden ones, each with whether it is a regular one, or a link to nowhere."""
     here = folder.resolve()
     if here in above:
         raise OSError(f"{folder} leads back to {here}, a folder that it is in; remove the link")
@@ -54,7 +54,7 @@ def _walk(
         path = Path(entry)
         try:
             if entry.is_dir():
-                yield from _walk(path, above | {here}, closed)
+                yield from walk(path, closed, above | {here})
             else:
                 yield path, entry.is_file() or not path.exists()
         except OSError as error:
