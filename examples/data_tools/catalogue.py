@@ -1,6 +1,6 @@
 """The data sets that the scripts know by name or by a description, split by split."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -18,7 +18,7 @@ from uda_seg.datasets import (
     SegmentationFolder,
 )
 
-__all__ = ["Name", "Reader", "classes_of", "split_readers"]
+__all__ = ["Name", "Reader", "classes_of", "on_disk", "split_readers"]
 
 Name = Literal[
     "gta5",
@@ -52,6 +52,30 @@ def split_readers(name: Name, root: Path, **options: Any) -> dict[str, Reader]:
         raise ValueError(f"expected ids for --data-set folder alone, {name} has its own")
     reader, splits = _LAYOUTS[name]
     return {"/".join(split) or "all": partial(reader, root, *split, **options) for split in splits}
+
+
+def on_disk(name: Name, root: Path, readers: Mapping[str, Reader]) -> dict[str, Reader]:
+    """Those splits that have images; few disks hold every split.
+
+    Raises:
+        FileNotFoundError: if none has.
+    """
+    there = {split: read for split, read in readers.items() if _has_images(read)}
+    if not there:
+        found = "found no image there" if root.is_dir() else "which is no folder"
+        where = root / "images" if name == "folder" else root
+        raise FileNotFoundError(f"expected the layout of {name} with images in {where}, {found}")
+    return there
+
+
+def _has_images(read: Reader) -> bool:
+    try:
+        read(labels=False, missing="skip", skip=())
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError):  # which will be told where it is read
+        return True
+    return True
 
 
 def classes_of(name: Name, root: Path) -> tuple[Class, ...]:

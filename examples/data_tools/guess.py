@@ -35,7 +35,7 @@ _SIGNS: dict[Name, dict[str, str]] = {  # where files lie, and how one of them i
     },
     "camvid": {
         "images/*/*": r"(0001TP|0006R0|0016E5|Seq05VD)_.*",
-        "t*/*": r"(0001TP|0006R0|0016E5|Seq05VD)_.*",
+        "[tv]*/*": r"(0001TP|0006R0|0016E5|Seq05VD)_.*",
     },
     "gta5": {"images/*": r"\d{5}\..*"},
 }
@@ -101,9 +101,8 @@ def _has_one(root: Path, signs: Mapping[str, str]) -> bool:
 
 
 def _has_palettes(root: Path) -> bool:
-    """Whether most of a few labels are PNGs of Cityscapes' colours, as GTA5's are."""
-    found = [_is_painted(label) for label in _few(sorted((root / "labels").glob("[!.]*")))]
-    return 2 * sum(found) > len(found)
+    """Whether any of a few labels is a PNG of Cityscapes' colours, as GTA5's are."""
+    return any(map(_is_painted, _few(sorted((root / "labels").glob("[!.]*")))))
 
 
 def _is_painted(label: Path) -> bool:

@@ -99,8 +99,13 @@ def write_synthia(root, name="0000000", *, image=None, ids=None):
     )
 
 
-def write_camvid(root, name="0001TP_008550", *, split="train", suffix=".png", **pixels):
-    images, labels = root / "images" / split, root / "labels" / split
+def write_camvid(
+    root, name="0001TP_008550", *, split="train", suffix=".png", released=False, **pixels
+):
+    if released:
+        images, labels = root / split, root / f"{split}annot"
+    else:
+        images, labels = root / "images" / split, root / "labels" / split
     return write_pair(images / (name + suffix), labels / f"{name}.png", known=12, **pixels)
 
 

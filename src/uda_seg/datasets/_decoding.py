@@ -12,7 +12,7 @@ from PIL.ExifTags import Base
 from PIL.ImageFile import ImageFile
 from torch import Tensor
 
-__all__ = ["IMAGE_SUFFIXES", "open_ids", "open_image", "read_image"]
+__all__ = ["IMAGE_SUFFIXES", "kind_of", "open_ids", "open_image", "read_image"]
 
 IMAGE_SUFFIXES = (".avif", ".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """Of the files that are read as images, in any case."""
@@ -50,8 +50,10 @@ def read_image(path: str | Path) -> Tensor:
         ValueError: if it is neither grey nor RGB of 8 or 16 bits, such as CMYK.
 
     Example:
-        >>> read_image(gta5_root / "images" / "00001.png").shape
-        torch.Size([3, 64, 128])
+        >>> from uda_seg.datasets import IMAGE_SUFFIXES, read_image
+        >>> files = sorted((gta5_root / "images").iterdir())
+        >>> [read_image(file).shape for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
+        [torch.Size([3, 64, 128])]
     """
     return torch.from_numpy(rearrange(np.asarray(open_image(Path(path))), "h w c -> c h w").copy())
 
@@ -117,6 +119,15 @@ def open_ids(path: Path, *, first_channel: bool) -> Image.Image:
         )
     step = {"L;2": 85, "L;4": 17}.get(rawmode, 1)  # Pillow spreads 2 or 4 bits of grey over 0..255
     return image if step == 1 else image.point([value // step for value in range(256)])
+
+
+def kind_of(path: Path) -> str:
+    """What an image file is, in a few words; its pixels are not read."""
+    try:
+        with _decoding(path, *_FORMATS, load=False) as image:
+            return f"{image.format} of {image.width}x{image.height}, Pillow mode {image.mode}"
+    except OSError:
+        return "unreadable"
 
 
 @contextmanager

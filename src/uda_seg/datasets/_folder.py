@@ -37,10 +37,10 @@ class SegmentationFolder(Dataset[Sample]):
     """Images in one folder, their labels in another, under the same names and sub-folders.
 
     An image is ``NAME + image_ending`` with one of :data:`IMAGE_SUFFIXES`, its label
-    ``NAME + label_ending + ".png"``; a name may lead through sub-folders. Samples come in the order
-    of their paths. Files and folders that begin with a dot are left alone. Images are decoded by
-    :func:`read_image`, with one difference: a quarter turn by EXIF is left out where only the
-    stored image has the size of its label.
+    ``NAME + label_ending + ".png"``; suffixes may be of any case, and a name may lead through
+    sub-folders. Samples come in the order of their paths. Files and folders that begin with a dot
+    are left alone. Images are decoded by :func:`read_image`, with one difference: a quarter turn by
+    EXIF is left out where only the stored image has the size of its label.
 
     A label is an 8-bit grey or palette PNG. Of a palette image the *indices* are the ids; its
     colours mean nothing.
@@ -61,20 +61,25 @@ class SegmentationFolder(Dataset[Sample]):
             ``"00001"`` or ``"ulm/ulm_000000_000019_leftImg8bit"``; or the ``Path`` of a report of
             ``examples/check_data.py``, which lists them under ``"skip"``. :attr:`skipped` tells
             which were found.
-        missing: what becomes of an image without a label: ``"raise"``, or ``"skip"`` it.
+        missing: what becomes of an image without a label, of two files of one name, of a folder
+            that cannot be opened, and of a link that leads back to where it is: ``"raise"``, or
+            ``"skip"`` it.
 
     Attributes:
         images: the images' paths.
         labels: the labels' paths, or ``None``.
         ids: as given.
-        skipped: why an image was left out, by its path: ``"listed"`` or ``"no label"``.
+        skipped: why a file or a folder was left out, by its path: ``"listed"``, ``"no label"``,
+            ``"no regular file"`` of a pipe, a socket or a device, or an error's message.
         unpaired: paths of labels without an image.
 
     Raises:
         FileNotFoundError: if a folder is missing or has nothing to read, or an image has no label.
-        OSError: if a link leads back to where it is; on access, if a file cannot be read or has
-            more pixels than ``PIL.Image.MAX_IMAGE_PIXELS``. The file is named, as in the next.
-        ValueError: for unusable arguments or two images of one name; on access, if an image and
+        OSError: if a folder cannot be opened, or a link leads back to where it is; on access, if a
+            file cannot be read or has more pixels than ``PIL.Image.MAX_IMAGE_PIXELS``. The file is
+            named, as in the next.
+        ValueError: for unusable arguments, two files of one name, or labels of which none is that
+            of an image; on access, if an image and
             its label differ in size, or a label has unknown ids or is of another kind.
 
     Example:
