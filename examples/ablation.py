@@ -29,8 +29,8 @@ from study.recipes import ROWS, STUDY
 from study.runner import run_study
 from study.tables import selection_table, study_table
 from training.config import TrainingConfig
-from training.data import Domains, Labels, open_domains
 from training.distributed import open_fabric
+from training.domains import Domains, Labels, open_domains
 
 PICTURED = ("target only", "no adaptation", "light D", "light D + FDA 0.10")
 

@@ -36,7 +36,7 @@ from evaluation.protocol import are_of_cityscapes, merging
 from evaluation.report import Matrices, load_matrices, require_baseline, write_report
 from evaluation.scoring import predict_each
 from files import atomic_path
-from training.data import evenly_spaced, require_labels
+from training.domains import evenly_spaced, require_labels
 from uda_seg.datasets import TRAIN_CLASSES, SegmentationFolder
 from uda_seg.metrics import confusion_matrix
 from uda_seg.models import BiSeNet

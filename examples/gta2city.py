@@ -30,8 +30,9 @@ from training.augmentation import augmentation
 from training.batch_norm import average_running_statistics, frozen_running_stats
 from training.checkpoint import Checkpoint
 from training.config import TrainingConfig
-from training.data import Batch, Domains, Pair, PairedBatches, open_domains, shard
+from training.data import Batch, Pair, PairedBatches, shard
 from training.distributed import mean_losses, open_fabric
+from training.domains import Domains, open_domains
 from training.logger import TrainingLogger
 from training.networks import Networks, upsample
 from training.statistics import discriminator_statistics, prediction_statistics
@@ -66,19 +67,17 @@ class Config:
 def build_networks(
     fabric: Fabric,
     config: TrainingConfig,
-    discriminator: type[nn.Module] = DepthwiseFC,
     num_classes: int = 19,
+    discriminator: type[nn.Module] = DepthwiseFC,
 ) -> Networks:
     """Draw BiSeNet and a discriminator from the seed, and give each an optimizer."""
     seed_everything(config.seed, verbose=False)
     network = BiSeNet(num_classes, config.backbone, **config.backbone_arguments)
     critic = discriminator(num_classes)
-    optimizers = (
-        torch.optim.AdamW(network.parameters(), config.learning_rate),
-        torch.optim.Adam(critic.parameters(), config.discriminator_learning_rate, (0.9, 0.99)),
-    )
+    adamw = torch.optim.AdamW(network.parameters(), config.learning_rate)
+    adam = torch.optim.Adam(critic.parameters(), config.discriminator_learning_rate, (0.9, 0.99))
     torch.manual_seed(config.seed * fabric.world_size + fabric.global_rank)  # augmentation differs
-    return Networks(fabric, config, network, critic, optimizers)
+    return Networks(fabric, config, network, critic, (adamw, adam))
 
 
 def make_batch(
@@ -203,8 +202,7 @@ def train_row(
     fabric: Fabric, config: TrainingConfig, domains: Domains, name: str, row: Row
 ) -> Result:
     """Train one network, first by source steps and then by those of its row; evaluate it."""
-    networks = build_networks(fabric, config, num_classes=len(domains.classes))
-    augment = augmentation()
+    networks, augment = build_networks(fabric, config, len(domains.classes)), augmentation()
 
     def step(done: int, pair: Pair) -> Losses:
         now = row if done > config.warmup_steps else Row()

@@ -45,8 +45,9 @@ from training.augmentation import augmentation
 from training.batch_norm import adabn, average_running_statistics, frozen_running_stats
 from training.checkpoint import Checkpoint
 from training.config import TrainingConfig
-from training.data import Batch, Domains, Pair, PairedBatches, labelled_counts, open_domains, shard
+from training.data import Batch, Pair, PairedBatches, shard
 from training.distributed import open_fabric
+from training.domains import Domains, labelled_counts, open_domains
 from training.logger import TrainingLogger
 from training.networks import Networks, upsample
 from training.statistics import prediction_statistics
@@ -163,7 +164,7 @@ def prepare_training(
     A teacher begins with the statistics of the images that it labels, so the warm-up is then the
     control's. The weights do not depend on that.
     """
-    networks = build_networks(fabric, config, row.discriminator, len(domains.classes))
+    networks = build_networks(fabric, config, len(domains.classes), row.discriminator)
     augment = augmentation(flip=row.flip, blur=row.blur, photometric=row.photometric)
     warmup_step, row_step, teacher = source_step, row.step, None
     if row.self_training is not None:

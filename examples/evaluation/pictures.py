@@ -17,7 +17,7 @@ from torch import Tensor
 from data_tools.description import CITYSCAPES, Class
 from evaluation.scoring import predict, predict_logits
 from files import atomic_path
-from training.data import evenly_spaced
+from training.domains import evenly_spaced
 from uda_seg.datasets import IGNORE_INDEX, Sample, SegmentationFolder
 from uda_seg.models import BiSeNet
 

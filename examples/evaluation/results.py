@@ -21,7 +21,7 @@ from evaluation.pictures import prediction_strip, save_comparison
 from evaluation.protocol import require_counts
 from files import atomic_path, folder_lock, require_same_settings
 from training.config import TrainingConfig, changed_settings
-from training.data import Domains
+from training.domains import Domains
 from training.logger import TrainingLogger
 from uda_seg.metrics import iou_from_confusion, pixel_accuracy
 from uda_seg.models import BiSeNet

@@ -17,7 +17,7 @@ from study.recipes import Recipe
 from training.batch_norm import average_running_statistics
 from training.checkpoint import Checkpoint
 from training.config import TrainingConfig
-from training.data import Domains, Labels
+from training.domains import Domains, Labels
 from training.logger import TrainingLogger
 from training.teacher import update_teacher
 from uda_seg.metrics import iou_from_confusion

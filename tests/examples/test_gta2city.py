@@ -379,7 +379,7 @@ def test_training_draws_from_no_random_numbers_but_those_that_are_kept(fabric, c
 KILLED = """
     import os, pickle, signal, sys
     from oracles.loops import loop_of
-    from training.data import open_domains
+    from training.domains import open_domains
     from training.distributed import open_fabric
 
     fabric, (config, row) = open_fabric(), pickle.load(open(sys.argv[1], "rb"))
