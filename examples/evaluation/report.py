@@ -15,7 +15,7 @@ from evaluation.charts import save_bars, save_confusion
 from evaluation.environment import environment
 from evaluation.loading import Classes
 from evaluation.protocol import protocol_scores, require_counts, score_names
-from evaluation.tables import markdown_table
+from evaluation.tables import escaped, markdown_table
 from tensor_files import load_tensors
 from uda_seg.metrics import bootstrap_interval
 
@@ -133,7 +133,9 @@ def write_report(
         places = [names.index(each.name) for each in classes]
         ious = {run: column[:, places] for run, column in columns.items()}
         save_bars(folder / "bars.png", ious, classes)
-    rows = [[score, *(_cell(column[score]) for column in plain.values())] for score in names]
+    rows = [
+        [escaped(score), *(_cell(column[score]) for column in plain.values())] for score in names
+    ]
     table = markdown_table(["", *plain], rows)
     text = _TEXT.format(**about, seen=config["size"] or "their own size", table=table)
     charts = "".join(f"\n![{file.stem}]({file.name})\n" for file in sorted(folder.glob("*.png")))

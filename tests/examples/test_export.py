@@ -1,3 +1,4 @@
+import json
 import shutil
 from pathlib import Path
 
@@ -7,14 +8,19 @@ import torch
 import tyro
 from onnxruntime import InferenceSession
 
+from data_tools.description import Class
 from deployment import onnx_file
 from deployment.model import ExportModel
 from deployment.onnx_file import CHECKED, check_onnx, compare_outputs, write_onnx
+from evaluation.loading import save_network
 from scripts import load_script
 from uda_seg.models import BiSeNet
 
 export = load_script("export")
 Config, main = export.Config, export.main
+
+
+CLASSES = tuple(Class(name, (0, 0, 0)) for name in ("road", "tram", "sky", "sea", "d\u00e4mm"))
 
 
 def tiny(num_classes=5, seed=0):
@@ -27,7 +33,7 @@ def tiny(num_classes=5, seed=0):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("network")
-    tiny().save_pretrained(folder)
+    save_network(tiny(), folder, backbone="test_resnet", classes=CLASSES)
     return folder
 
 
@@ -50,6 +56,10 @@ def normalized(images, network):
 
 
 class TestFile:
+    def test_tells_the_names_of_the_classes(self, written):
+        about = {each.key: each.value for each in onnx.load(written).metadata_props}
+        assert json.loads(about["classes"]) == [each.name for each in CLASSES]
+
     def test_gives_torchs_logits_at_a_size_that_no_one_checked(self, written):
         network = tiny().double()
         images = torch.rand(5, 3, 71, 203)
