@@ -111,6 +111,8 @@ def _load_weights(file: Path, backbone: str | None) -> BiSeNet:
     state = load_tensors(file)
     try:
         number = len(state["head.classify.weight"])
+        if not number:
+            raise LookupError("no class")
         network = BiSeNet(number, backbone, pretrained_backbone=False)
         network.load_state_dict(state)
     except (RuntimeError, TypeError, LookupError, AttributeError) as error:

@@ -1,6 +1,7 @@
 """A folder says all that there is to know: nothing is asked of the network or of other folders."""
 
 import json
+import os
 import socket
 
 import pytest
@@ -120,4 +121,13 @@ def test_a_broken_config_is_named(folder, content):
 def test_wrong_arguments_are_told_with_the_folder(folder, changed):
     rewrite(folder, **changed)
     with pytest.raises((ValueError, TypeError), match=str(folder)):
+        BiSeNet.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+def test_what_is_no_file_is_named_and_not_waited_for(folder, name, make):
+    (folder / name).unlink()
+    make(folder / name)
+    with pytest.raises(FileNotFoundError, match=rf"expected {folder / name} to be a file"):
         BiSeNet.from_pretrained(folder)

@@ -40,7 +40,9 @@ def require_source(source: str) -> None:
                 f"hub such as user/name, got {source}, {found}"
             )
         return
-    file = path / "config.json"
+    for file in (path / "model.safetensors", path / "config.json"):
+        if file.exists() and not file.is_file():
+            raise FileNotFoundError(f"expected {file} to be a file, got something else")
     if not file.exists():
         return
     try:
