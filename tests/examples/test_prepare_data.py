@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -285,7 +286,7 @@ def test_the_splits_on_disk_are_copied(tmp_path, capsys):
     copy = tmp_path / "copy"
     with pytest.raises(ValueError, match=r"none of 1 images has one, .*; found nothing"):
         main(Config(tmp_path / "bdd", copy, workers=0))
-    (tmp_path / "bdd/labels/sem_seg/masks/test").rmdir()
+    shutil.rmtree(tmp_path / "bdd/labels/sem_seg/masks/test")
     with pytest.raises(FileNotFoundError, match=r"masks/test, which does not exist") as stop:
         main(Config(tmp_path / "bdd", copy, workers=0))
     assert "--splits only some" in stop.value.__notes__[0]

@@ -138,7 +138,7 @@ def _miss_labels(folder: Path, ending: str, without: Mapping[str, Path], some: b
         for file in files
         if file.startswith(key)
     )
-    found = [f"*{ending}" for ending, _ in instead.most_common(3)] or files[:1] or ["nothing"]
+    found = [f"*{ending}" for ending, _ in instead.most_common(6)] or files[:1] or ["nothing"]
     raise ValueError(
         f"{expected} none of {len(without)} images has one, such as "
         f"{next(iter(without.values()))}; found {', '.join(found)}"
