@@ -144,7 +144,7 @@ def test_what_a_report_lists_and_what_has_no_label_can_be_left_out(config, root,
     shutil.copytree(root, tmp_path / "root")
     config = replace(config, root=tmp_path / "root")
     for name in NAMES[:2]:
-        next(config.root.glob(f"gtFine/*/*/{name}*")).unlink()
+        next(config.root.glob(f"gtFine/*/*/{name}*_labelIds.png")).unlink()
     with pytest.raises(FileNotFoundError, match="2 images have none") as stop:
         main(config)
     assert "--missing skip" in stop.value.__notes__[0]
@@ -206,7 +206,7 @@ def test_only_an_evaluation_is_replaced_and_only_by_a_whole_one(config, root):
     config = replace(config, batch_size=3)
     broken = config.output.parent / "broken"
     shutil.copytree(root, broken)
-    max(broken.glob("gtFine/val/*/*")).write_bytes(b"no PNG")
+    max(broken.glob("gtFine/val/*/*_labelIds.png")).write_bytes(b"no PNG")
     with pytest.raises(OSError, match="cannot read"):
         main(replace(config, root=broken))
     assert (config.output / "evaluation.json").read_text() == "of a training run"
