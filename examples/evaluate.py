@@ -141,7 +141,9 @@ def open_data(config: Config) -> tuple[Name, SegmentationFolder]:
         return name, read()
     except FileNotFoundError as error:
         if not config.submission:
-            error.add_note("--missing skip leaves out images without a label")
+            error.add_note(
+                "--missing skip leaves out images without a label, --submission wants none"
+            )
             raise
     return name, read(labels=False)
 

@@ -135,6 +135,14 @@ def test_images_without_a_label_are_skipped_on_demand_and_labels_without_an_imag
     assert names(unpaired, tmp_path) == ["labels/c.png"]
 
 
+def test_what_lies_beside_a_label_is_no_label_without_an_image(tmp_path):
+    touch(tmp_path, "images/u/7_image.jpg")
+    touch(tmp_path, *(f"labels/u/{name}_label.png" for name in ("7", "7_inst", "8", "8_inst")))
+    images, _, _, unpaired = pair(tmp_path, image_ending="_image", label_ending="_label")
+    assert names(images, tmp_path) == ["images/u/7_image.jpg"]
+    assert names(unpaired, tmp_path) == ["labels/u/8_inst_label.png", "labels/u/8_label.png"]
+
+
 def test_nothing_left_to_read_is_an_error(tmp_path):
     touch(tmp_path, "images/a.png", "images/b.png", "labels/c.png")
     with pytest.raises(ValueError, match=r"none of 1 images has one, .*b\.png; found c\.png"):

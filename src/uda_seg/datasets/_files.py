@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import Literal, NamedTuple, NoReturn
@@ -23,7 +23,7 @@ class Pairs(NamedTuple):
     skipped: dict[Path, str]
     """Why a file or a folder was left out."""
     unpaired: list[Path]
-    """Labels without an image."""
+    """Labels without an image; NAME_MORE lies beside the label of an image NAME and is none."""
 
 
 def pair_files(
@@ -68,7 +68,10 @@ def pair_files(
         | dict.fromkeys(sorted(listed), "listed")
         | dict.fromkeys(without.values(), "no label"),
         unpaired=[
-            path for key, paths in truth.files.items() if key not in found.files for path in paths
+            path
+            for key, paths in truth.files.items()
+            if not any(known in found.files for known in (key, *_stems(key)))
+            for path in paths
         ],
     )
 
@@ -120,6 +123,10 @@ def _only(paths: Sequence[Path], found: Found, errors: dict[Path, Exception]) ->
         )
         errors |= dict.fromkeys(regular, error)
     return regular[0] if len(regular) == 1 else None
+
+
+def _stems(key: str) -> Iterator[str]:
+    return (key[:place] for place, character in enumerate(key) if character == "_")
 
 
 def _miss_labels(folder: Path, ending: str, without: Mapping[str, Path], some: bool) -> NoReturn:
