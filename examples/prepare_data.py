@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from command_line import run_script
 from data_tools.catalogue import Name, on_disk, split_readers
-from data_tools.description import DESCRIPTION, read_description
+from data_tools.description import DESCRIPTION, is_described, read_description
 from data_tools.guess import COPY_MANIFEST, name_of
 from files import atomic_path, folder_lock, require_same_settings
 from uda_seg.datasets import SegmentationFolder
@@ -120,7 +120,7 @@ def write_copy(
 
 def description(root: Path, name: Name) -> dict[str, Any]:
     """What a copy has to keep of a description, as JSON gives it back."""
-    if name != "folder" or not (root / DESCRIPTION).exists():
+    if name != "folder" or not is_described(root):
         return {}
     return {"description": json.loads(json.dumps(read_description(root)._asdict()))}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, NoReturn
 
 from uda_seg.datasets._decoding import IMAGE_SUFFIXES, kind_of
-from uda_seg.datasets._walk import Found, find_files, walk
+from uda_seg.datasets._walk import Found, find_files, one_spelling, walk
 
 __all__ = ["Missing", "Pairs", "pair_files", "skip_list"]
 
@@ -78,18 +78,24 @@ def pair_files(
 
 def skip_list(skip: Collection[str] | Path) -> frozenset[str]:
     """What to leave out, as given or as listed under ``"skip"`` by a JSON report."""
-    if not isinstance(skip, str | Path):
-        return frozenset(skip)
-    try:
-        return frozenset(json.loads(Path(skip).read_text(encoding="utf-8"))["skip"])
-    except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(
-            f'expected {skip} to be a JSON report with a list under "skip", got {error!r}'
-        ) from error
+    if isinstance(skip, str | Path):
+        report = Path(skip)
+        try:
+            skip = json.loads(report.read_text(encoding="utf-8"))["skip"]
+        except (ValueError, TypeError, LookupError) as error:
+            raise ValueError(
+                f'expected {report} to be a JSON report with a list under "skip", got {error!r}'
+            ) from error
+        if not isinstance(skip, list):
+            raise ValueError(f'expected a list of names under "skip" in {report}, got {skip!r}')
+    for entry in skip:
+        if not isinstance(entry, str):
+            raise ValueError(f"expected names to skip, got {entry!r}; write it as text")
+    return frozenset(map(one_spelling, skip))
 
 
 def _is_listed(path: Path, skip: Collection[str]) -> bool:
-    parts = path.with_suffix("").parts
+    parts = Path(one_spelling(str(path.with_suffix("")))).parts
     return any("/".join(parts[start:]) in skip for start in range(len(parts)))
 
 

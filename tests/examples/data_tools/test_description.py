@@ -1,5 +1,6 @@
 """A folder that describes itself, and every mistake in a description."""
 
+import os
 import re
 
 import numpy as np
@@ -162,8 +163,15 @@ def test_a_file_of_another_encoding_is_named(tmp_path):
         read_description(tmp_path)
 
 
-def test_a_folder_in_its_place_is_refused(tmp_path):
-    (tmp_path / "data_set.toml").mkdir()
+@pytest.mark.parametrize("kind", ["folder", "pipe", "link to itself", "link to nowhere"])
+def test_what_is_no_file_in_its_place_is_refused(tmp_path, kind):
+    file = tmp_path / "data_set.toml"
+    if kind == "folder":
+        file.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(file)
+    else:
+        file.symlink_to("data_set.toml" if "itself" in kind else "gone")
     with pytest.raises(OSError, match=r"data_set\.toml to be a file"):
         split_readers(detect(tmp_path), tmp_path)
 
