@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -41,6 +42,7 @@ from uda_seg.datasets import TRAIN_CLASSES, SegmentationFolder
 from uda_seg.metrics import confusion_matrix
 from uda_seg.models import BiSeNet
 
+Missing = Literal["raise", "skip"]
 _RAW_IDS = np.array([row.raw_id for row in TRAIN_CLASSES], dtype=np.uint8)
 
 
@@ -53,11 +55,17 @@ class Config:
     root: tyro.conf.Positional[Path]
     """Folder of the data set."""
     data_set: Name | None = None
-    """Which one it is; by default a ``folder`` if there are ids, else what the layout tells."""
+    """Which one it is; by default a ``folder`` if there are ids or a description, else what names
+    and folders tell that only one data set has."""
     ids: dict[int, int] | None = None
-    """For a folder of one's own, pairs of an id in the labels and its Cityscapes train id."""
+    """For a folder of one's own without a description, pairs of an id in the labels and its
+    Cityscapes train id; with --data-set folder alone, the labels hold these."""
     split: str = "val"
     """Such as fog/val of ACDC, or all of a data set without splits."""
+    skip: Path | None = None
+    """Report of ``check_data.py``: what it lists is left out."""
+    missing: Missing = "raise"
+    """What becomes of an image without a label: two of BDD100K's ``val`` have none."""
     output: Path = Path("runs/evaluation")
     size: tuple[int, int] | None = None
     """Height and width that the network sees; the images' own by default."""
@@ -96,6 +104,7 @@ def main(config: Config) -> None:
     fabric = Fabric(devices=config.processes)
     fabric.launch()
     name, data = open_data(config)
+    fabric.print(f"{config.root}, read as {name}")
     classes = classes_of(name, config.root)
     baseline = open_baseline(config, data, len(classes))
     if not config.submission:
@@ -130,7 +139,10 @@ def main(config: Config) -> None:
 def open_data(config: Config) -> tuple[Name, SegmentationFolder]:
     """Open the data set, without labels where a submission needs none and has none."""
     name = name_of(config.root, config.data_set, config.ids)
-    readers = split_readers(name, config.root, **({"ids": config.ids} if config.ids else {}))
+    options: dict[str, Any] = {"missing": config.missing}
+    options |= {"ids": config.ids} if config.ids else {}
+    options |= {"skip": config.skip} if config.skip else {}
+    readers = split_readers(name, config.root, **options)
     if config.split not in readers:
         raise ValueError(
             f"expected --split out of {', '.join(readers)} for {name}, got {config.split}"
@@ -138,8 +150,11 @@ def open_data(config: Config) -> tuple[Name, SegmentationFolder]:
     read = readers[config.split]
     try:
         return name, read()
-    except FileNotFoundError:
+    except FileNotFoundError as error:
         if not config.submission:
+            error.add_note(
+                "--missing skip leaves out images without a label, --submission wants none"
+            )
             raise
     return name, read(labels=False)
 

@@ -6,7 +6,14 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
-from data_tools.description import CITYSCAPES, DESCRIPTION, Class, Description, read_description
+from data_tools.description import (
+    CITYSCAPES,
+    DESCRIPTION,
+    Class,
+    Description,
+    is_described,
+    read_description,
+)
 from uda_seg.datasets import (
     ACDC,
     BDD100K,
@@ -44,12 +51,15 @@ def split_readers(name: Name, root: Path, **options: Any) -> dict[str, Reader]:
         OSError: if a description cannot be read.
         ValueError: for ``ids`` of a data set that has its own, or a mistake in a description.
     """
-    if name == "folder" and (root / DESCRIPTION).exists():
+    if name == "folder" and is_described(root):
         if "ids" in options:
             raise ValueError(f"expected --ids or {root / DESCRIPTION}, which has them, got both")
         return _described(root, read_description(root), options)
     if "ids" in options and name != "folder":
         raise ValueError(f"expected ids for --data-set folder alone, {name} has its own")
+    for pair in options.get("ids", {}).items():
+        if not all(0 <= each <= 255 for each in pair):
+            raise ValueError(f"expected ids and train ids of 0 to 255, got {pair}")
     reader, splits = _LAYOUTS[name]
     return {"/".join(split) or "all": partial(reader, root, *split, **options) for split in splits}
 
@@ -63,7 +73,8 @@ def on_disk(name: Name, root: Path, readers: Mapping[str, Reader]) -> dict[str, 
     there = {split: read for split, read in readers.items() if _has_images(read)}
     if not there:
         found = "found no image there" if root.is_dir() else "which is no folder"
-        where = root / "images" if name == "folder" else root
+        images = read_description(root).images if is_described(root) else "images"
+        where = root / images if name == "folder" else root
         raise FileNotFoundError(f"expected the layout of {name} with images in {where}, {found}")
     return there
 
@@ -85,7 +96,7 @@ def classes_of(name: Name, root: Path) -> tuple[Class, ...]:
         OSError: if a description cannot be read.
         ValueError: for a mistake in a description.
     """
-    described = name == "folder" and (root / DESCRIPTION).exists()
+    described = name == "folder" and is_described(root)
     return read_description(root).classes if described else CITYSCAPES
 
 

@@ -1,5 +1,6 @@
 """A data set of one's own, as ``ROOT/data_set.toml`` describes it."""
 
+import os
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
@@ -7,7 +8,14 @@ from typing import Any, NamedTuple
 
 from uda_seg.datasets import IGNORE_INDEX, TRAIN_CLASSES
 
-__all__ = ["CITYSCAPES", "DESCRIPTION", "Class", "Description", "read_description"]
+__all__ = [
+    "CITYSCAPES",
+    "DESCRIPTION",
+    "Class",
+    "Description",
+    "is_described",
+    "read_description",
+]
 
 DESCRIPTION = "data_set.toml"
 
@@ -37,6 +45,11 @@ class Description(NamedTuple):
     classes: tuple[Class, ...]
 
 
+def is_described(root: Path) -> bool:
+    """Whether there is a description, readable or not."""
+    return os.path.lexists(root / DESCRIPTION)
+
+
 def read_description(root: Path) -> Description:
     """Read ``ROOT/data_set.toml``.
 
@@ -45,7 +58,7 @@ def read_description(root: Path) -> Description:
         ValueError: for a mistake in it; file and key are named.
     """
     file = root / DESCRIPTION
-    if file.exists() and not file.is_file():
+    if not file.is_file():
         raise OSError(f"expected {file} to be a file, got something else")
     try:
         given = tomllib.loads(file.read_text(encoding="utf-8"))

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from data_tools.catalogue import Name, split_readers
-from data_tools.description import DESCRIPTION
+from data_tools.description import DESCRIPTION, is_described
 from uda_seg.datasets import TRAIN_CLASSES, SegmentationFolder
 
 __all__ = ["COPY_MANIFEST", "detect", "name_of"]
@@ -56,8 +56,12 @@ def detect(root: Path) -> Name:
         FileNotFoundError: if it is none that is known.
         ValueError: if it may be two, or has foreign ids.
     """
-    if (root / DESCRIPTION).exists():
+    if is_described(root):
         return "folder"
+    if not root.is_dir():
+        raise FileNotFoundError(
+            f"expected the layout of a known data set in {root}, which is no folder"
+        )
     if copied := _copied(root):
         return copied
     fitting = [name for name, signs in _SIGNS.items() if _has_one(root, signs)]
@@ -68,10 +72,9 @@ def detect(root: Path) -> Name:
         "--ids to a script that has them"
     )
     if not fitting:
-        found = "found none" if root.is_dir() else "which is no folder"
         raise FileNotFoundError(
-            f"expected the layout of a known data set in {root}, {found}; {advice}; docs/data.md "
-            f"has the layouts of {', '.join(get_args(Name)[:-1])}"
+            f"expected the layout of a known data set in {root}, found none; {advice}; "
+            f"docs/data.md has the layouts of {', '.join(get_args(Name)[:-1])}"
         )
     if len(fitting) > 1:
         raise ValueError(

@@ -14,7 +14,16 @@ from PIL.ExifTags import Base
 from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 
-from oracles.street_files import PALETTE, SIZE, save, save_png, some_ids, some_image
+from oracles.real_png import decorate, read_chunks
+from oracles.street_files import (
+    PALETTE,
+    PALETTE_OF_GTA5,
+    SIZE,
+    save,
+    save_png,
+    some_ids,
+    some_image,
+)
 from uda_seg.datasets._decoding import open_ids, open_image, read_image
 
 
@@ -50,6 +59,28 @@ def test_a_palettes_indices_are_the_ids_at_any_depth(tmp_path, bits):
     image.putpalette(PALETTE[: 3 * 2**bits])
     image.save(tmp_path / "a.png", bits=bits)
     np.testing.assert_array_equal(read_ids(tmp_path / "a.png"), ids)
+
+
+GREY = [value for grey in range(256) for value in 3 * [grey]]
+
+
+@pytest.mark.parametrize("palette", [PALETTE_OF_GTA5, GREY, GREY[::-1]])
+@pytest.mark.parametrize("entries", [35, 255, 256])
+@pytest.mark.parametrize("bytes_a_piece", [1, 8192])
+def test_ids_are_read_from_whatever_a_real_png_holds(tmp_path, palette, entries, bytes_a_piece):
+    ids = np.arange(35, dtype=np.uint8).reshape(5, 7)
+    path = save(tmp_path / "a.png", ids, palette[: 3 * entries])
+    kinds = [kind for kind, _ in read_chunks(path.read_bytes())]
+    assert kinds == [b"IHDR", b"PLTE", b"IDAT", b"IEND"]
+    decorate(path, bytes_a_piece=bytes_a_piece)
+    kinds = [kind for kind, _ in read_chunks(path.read_bytes())]
+    assert kinds[1:7] == [b"gAMA", b"sRGB", b"pHYs", b"tEXt", b"eXIf", b"PLTE"]
+    np.testing.assert_array_equal(read_ids(path), ids)
+
+
+def test_an_image_keeps_its_values_whatever_its_gamma(tmp_path):
+    path = decorate(save(tmp_path / "a.png", some_image()))
+    np.testing.assert_array_equal(open_image(path), some_image())
 
 
 @pytest.mark.parametrize("bits", [2, 4, 8])

@@ -135,6 +135,14 @@ def test_images_without_a_label_are_skipped_on_demand_and_labels_without_an_imag
     assert names(unpaired, tmp_path) == ["labels/c.png"]
 
 
+def test_what_lies_beside_a_label_is_no_label_without_an_image(tmp_path):
+    touch(tmp_path, "images/u/7_image.jpg")
+    touch(tmp_path, *(f"labels/u/{name}_label.png" for name in ("7", "7_inst", "8", "8_inst")))
+    images, _, _, unpaired = pair(tmp_path, image_ending="_image", label_ending="_label")
+    assert names(images, tmp_path) == ["images/u/7_image.jpg"]
+    assert names(unpaired, tmp_path) == ["labels/u/8_inst_label.png", "labels/u/8_label.png"]
+
+
 def test_nothing_left_to_read_is_an_error(tmp_path):
     touch(tmp_path, "images/a.png", "images/b.png", "labels/c.png")
     with pytest.raises(ValueError, match=r"none of 1 images has one, .*b\.png; found c\.png"):
@@ -331,12 +339,35 @@ def test_a_report_is_a_list_on_disk(tmp_path):
     assert skip_list(report) == skip_list(["u/ä"]) == {"u/ä"}
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[]", '{"skip": 3}', "\xff"])
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"skip": 3}', '{"skip": "ab"}', "\xff"])
 def test_a_file_that_is_no_report_is_named(tmp_path, content):
     report = tmp_path / "report.json"
     report.write_bytes(content.encode("latin-1"))
-    with pytest.raises(ValueError, match=r"expected .*report\.json to be a JSON report"):
+    with pytest.raises(ValueError, match=r"expected .*\"skip\".*") as error:
         skip_list(report)
+    assert str(report) in str(error.value)
+
+
+@pytest.mark.parametrize("skip", [[15188], [None], ["a", Path("b")]])
+def test_what_is_no_name_cannot_be_skipped(skip):
+    with pytest.raises(ValueError, match="expected names to skip, got "):
+        skip_list(skip)
+
+
+def test_an_accent_is_the_same_in_either_spelling(tmp_path):
+    one, other = "Stra\u00dfe_\u00e9", "Stra\u00dfe_e\u0301"
+    touch(tmp_path, f"images/{one}/{other}.png", f"labels/{other}/{one}.png", "images/a.png")
+    assert len(pair(tmp_path, skip=["a"]).images) == 1
+    for entry in (one, other):
+        skipped = pair_files(
+            tmp_path / "images",
+            None,
+            image_ending="",
+            label_ending="",
+            skip=skip_list([entry]),
+            missing="raise",
+        ).skipped
+        assert list(skipped.values()) == ["listed"]
 
 
 def test_a_missing_report_is_named():

@@ -33,7 +33,8 @@ Config, main = check_data.Config, check_data.main
 
 
 def cut(path):
-    path.write_bytes(path.read_bytes()[:-30])
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
 
 
 def bomb(path):
@@ -159,9 +160,9 @@ def rename(path, old, new):
 @pytest.mark.parametrize(
     ("write", "old", "new", "found"),
     [
-        (write_cityscapes, "labelIds", "labelTrainIds", "*_gtFine_labelTrainIds.png"),
-        (write_idd, "labelcsTrainIds.png", "polygons.json", "*_gtFine_polygons.json"),
-        (write_bdd100k, ".png", "_train_id.png", "*_train_id.png"),
+        (write_cityscapes, "labelIds", "labelTrainIds", ", *_gtFine_labelTrainIds.png, "),
+        (write_idd, "labelcsTrainIds.png", "labelids.png", ", *_gtFine_polygons.json"),
+        (write_bdd100k, ".png", "_train_id.png", "; found *_train_id.png"),
     ],
 )
 def test_labels_that_all_have_another_name_are_the_finding(tmp_path, write, old, new, found):
@@ -171,7 +172,7 @@ def test_labels_that_all_have_another_name_are_the_finding(tmp_path, write, old,
     assert status == 1
     (problem,) = report["problems"]
     assert (problem["split"], problem["kind"]) == ("train", "left out")
-    assert problem["message"].endswith(f"found {found}")
+    assert found in problem["message"]
     assert report["splits"]["train"]["sizes"] == {"6x4": 1}  # the images are looked at all the same
     assert not report["splits"]["train"]["labelled"]
     assert report["skip"] == []

@@ -2,13 +2,13 @@
 
 import json
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import Literal, NamedTuple, NoReturn
 
 from uda_seg.datasets._decoding import IMAGE_SUFFIXES, kind_of
-from uda_seg.datasets._walk import Found, find_files, walk
+from uda_seg.datasets._walk import Found, find_files, one_spelling, walk
 
 __all__ = ["Missing", "Pairs", "pair_files", "skip_list"]
 
@@ -23,7 +23,7 @@ class Pairs(NamedTuple):
     skipped: dict[Path, str]
     """Why a file or a folder was left out."""
     unpaired: list[Path]
-    """Labels without an image."""
+    """Labels without an image; NAME_MORE lies beside the label of an image NAME and is none."""
 
 
 def pair_files(
@@ -68,25 +68,34 @@ def pair_files(
         | dict.fromkeys(sorted(listed), "listed")
         | dict.fromkeys(without.values(), "no label"),
         unpaired=[
-            path for key, paths in truth.files.items() if key not in found.files for path in paths
+            path
+            for key, paths in truth.files.items()
+            if not any(known in found.files for known in (key, *_stems(key)))
+            for path in paths
         ],
     )
 
 
 def skip_list(skip: Collection[str] | Path) -> frozenset[str]:
     """What to leave out, as given or as listed under ``"skip"`` by a JSON report."""
-    if not isinstance(skip, str | Path):
-        return frozenset(skip)
-    try:
-        return frozenset(json.loads(Path(skip).read_text(encoding="utf-8"))["skip"])
-    except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(
-            f'expected {skip} to be a JSON report with a list under "skip", got {error!r}'
-        ) from error
+    if isinstance(skip, str | Path):
+        report = Path(skip)
+        try:
+            skip = json.loads(report.read_text(encoding="utf-8"))["skip"]
+        except (ValueError, TypeError, LookupError) as error:
+            raise ValueError(
+                f'expected {report} to be a JSON report with a list under "skip", got {error!r}'
+            ) from error
+        if not isinstance(skip, list):
+            raise ValueError(f'expected a list of names under "skip" in {report}, got {skip!r}')
+    for entry in skip:
+        if not isinstance(entry, str):
+            raise ValueError(f"expected names to skip, got {entry!r}; write it as text")
+    return frozenset(map(one_spelling, skip))
 
 
 def _is_listed(path: Path, skip: Collection[str]) -> bool:
-    parts = path.with_suffix("").parts
+    parts = Path(one_spelling(str(path.with_suffix("")))).parts
     return any("/".join(parts[start:]) in skip for start in range(len(parts)))
 
 
@@ -122,6 +131,10 @@ def _only(paths: Sequence[Path], found: Found, errors: dict[Path, Exception]) ->
     return regular[0] if len(regular) == 1 else None
 
 
+def _stems(key: str) -> Iterator[str]:
+    return (key[:place] for place, character in enumerate(key) if character == "_")
+
+
 def _miss_labels(folder: Path, ending: str, without: Mapping[str, Path], some: bool) -> NoReturn:
     """Refuse images without a label, where others have some, or where none has."""
     expected = f"expected labels *{ending}.png in {folder}, but"
@@ -138,7 +151,7 @@ def _miss_labels(folder: Path, ending: str, without: Mapping[str, Path], some: b
         for file in files
         if file.startswith(key)
     )
-    found = [f"*{ending}" for ending, _ in instead.most_common(3)] or files[:1] or ["nothing"]
+    found = [f"*{ending}" for ending, _ in instead.most_common(6)] or files[:1] or ["nothing"]
     raise ValueError(
         f"{expected} none of {len(without)} images has one, such as "
         f"{next(iter(without.values()))}; found {', '.join(found)}"

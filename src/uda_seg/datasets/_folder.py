@@ -71,7 +71,8 @@ class SegmentationFolder(Dataset[Sample]):
         ids: as given.
         skipped: why a file or a folder was left out, by its path: ``"listed"``, ``"no label"``,
             ``"no regular file"`` of a pipe, a socket or a device, or an error's message.
-        unpaired: paths of labels without an image.
+        unpaired: paths of labels without an image; a file like ``NAME_inst_label.png`` beside
+            ``NAME_label.png`` is none.
 
     Raises:
         FileNotFoundError: if a folder is missing or has nothing to read, or an image has no label.

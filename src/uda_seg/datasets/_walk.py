@@ -4,8 +4,9 @@ import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
+from unicodedata import normalize
 
-__all__ = ["Found", "find_files", "walk"]
+__all__ = ["Found", "find_files", "one_spelling", "walk"]
 
 
 class Found(NamedTuple):
@@ -31,12 +32,20 @@ def find_files(folder: Path, suffixes: Collection[str], ending: str) -> Found:
         raise FileNotFoundError(f"expected a folder {folder}, which does not exist")
     found = Found({}, set(), {})
     for path, regular in walk(folder, found.closed):
-        if path.suffix.lower() in suffixes and path.stem.endswith(ending):
-            key = path.relative_to(folder).with_suffix("").as_posix().removesuffix(ending)
+        if path.suffix.lower() in suffixes and one_spelling(path.stem).endswith(
+            one_spelling(ending)
+        ):
+            below = path.relative_to(folder).with_suffix("").as_posix()
+            key = one_spelling(below).removesuffix(one_spelling(ending))
             found.files.setdefault(key, []).append(path)
             if not regular:
                 found.irregular.add(path)
     return found
+
+
+def one_spelling(name: str) -> str:
+    """One of the ways to write an accent: macOS writes another than all others."""
+    return normalize("NFC", name)
 
 
 def walk(

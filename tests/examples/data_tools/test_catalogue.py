@@ -2,7 +2,7 @@ from typing import get_args
 
 import pytest
 
-from data_tools.catalogue import Name, split_readers
+from data_tools.catalogue import Name, on_disk, split_readers
 from oracles.street_files import WRITERS, write_cityscapes, write_pair
 
 
@@ -27,6 +27,19 @@ def test_a_folder_of_ones_own_needs_its_ids(tmp_path):
     ids = dict.fromkeys(range(34), 1)
     data = split_readers("folder", tmp_path, ids=ids)["all"]()
     assert (data[0].label == 1).all()
+
+
+@pytest.mark.parametrize("ids", [{0: 300}, {-1: 0}, {256: 0}])
+def test_ids_are_bytes(tmp_path, ids):
+    with pytest.raises(ValueError, match="train ids of 0 to 255, got "):
+        split_readers("folder", tmp_path, ids=ids)
+
+
+def test_the_images_that_a_description_misses_are_named(tmp_path):
+    (tmp_path / "data_set.toml").write_text('train_ids = true\nimages = "left"')
+    readers = split_readers("folder", tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"images in .*/left, found no image there"):
+        on_disk("folder", tmp_path, readers)
 
 
 def test_every_name_has_readers(tmp_path):

@@ -1,12 +1,16 @@
 """A folder that describes itself, and every mistake in a description."""
 
+import os
+import re
+
 import numpy as np
 import pytest
 
 from data_tools.catalogue import classes_of, split_readers
 from data_tools.description import read_description
 from data_tools.guess import detect
-from oracles.street_files import SIZE, write_pair
+from oracles.street_files import SIZE, save, write_pair
+from published import ROOT
 from uda_seg.datasets import TRAIN_CLASSES, TRAIN_IDS
 
 OWN = """
@@ -31,6 +35,30 @@ def describe(root, text):
     root.mkdir(exist_ok=True)
     (root / "data_set.toml").write_text(text, encoding="utf-8")
     return root
+
+
+def blocks():
+    page = (ROOT / "docs" / "your-data.md").read_text(encoding="utf-8")
+    return re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+
+
+def test_the_descriptions_in_the_docs_are_whole(tmp_path):
+    own, idd_lite, bdd = (read_description(describe(tmp_path, block)) for block in blocks())
+    assert own.ids == {7: 0, 26: 1, 27: 1, 4: 255}
+    assert len(own.classes) == 2
+    assert idd_lite.ids == {**{each: each for each in range(7)}, 255: 255}
+    assert bdd.ids == TRAIN_IDS
+
+
+def test_idd_lite_is_read_by_its_description(tmp_path):
+    stem = tmp_path / "gtFine" / "train" / "0" / "024541"
+    image = tmp_path / "leftImg8bit" / "train" / "0" / "024541_image.jpg"
+    write_pair(image, stem.with_name("024541_label.png"), ids=np.full(SIZE, 6, np.uint8))
+    save(stem.with_name("024541_inst_label.png"), np.full(SIZE, 3, np.uint8))
+    describe(tmp_path, blocks()[1])
+    data = split_readers(detect(tmp_path), tmp_path)["train"]()
+    assert data[0].label.unique().tolist() == [6]
+    assert data.unpaired == []
 
 
 def test_a_described_folder_is_opened_by_its_root_alone(tmp_path):
@@ -135,8 +163,15 @@ def test_a_file_of_another_encoding_is_named(tmp_path):
         read_description(tmp_path)
 
 
-def test_a_folder_in_its_place_is_refused(tmp_path):
-    (tmp_path / "data_set.toml").mkdir()
+@pytest.mark.parametrize("kind", ["folder", "pipe", "link to itself", "link to nowhere"])
+def test_what_is_no_file_in_its_place_is_refused(tmp_path, kind):
+    file = tmp_path / "data_set.toml"
+    if kind == "folder":
+        file.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(file)
+    else:
+        file.symlink_to("data_set.toml" if "itself" in kind else "gone")
     with pytest.raises(OSError, match=r"data_set\.toml to be a file"):
         split_readers(detect(tmp_path), tmp_path)
 
