@@ -119,7 +119,7 @@ def _split(name: Name, root: Path, wanted: tuple[str, ...]) -> Reader:
             return splits[split]
     raise ValueError(
         f"expected the split {' or '.join(wanted)} in {root}, got {', '.join(splits)}; "
-        "docs/data.md tells the splits that a training needs"
+        "docs/your-data.md tells the splits that a training needs"
     )
 
 
