@@ -76,8 +76,12 @@ class Checkpoint:
         """
         if not self.file.exists():
             return 0
+        anew = "remove it, and the training begins anew"
         try:
             content = load_tensors(self.file)
+        except ValueError as error:
+            raise OSError(f"{error}; {anew}") from error
+        try:
             self._require_mine(content["settings"], content["parts"], content["random_states"])
             for name, part in self.parts.items():
                 part.load_state_dict(content["parts"][name])
@@ -93,7 +97,7 @@ class Checkpoint:
         except Exception as error:  # each part has its own way to say that a state is none of its
             raise OSError(
                 f"expected {self.file} to be a checkpoint, got something else: "
-                f"{type(error).__name__}: {error}; remove it, and the training begins anew"
+                f"{type(error).__name__}: {error}; {anew}"
             ) from error
         self.step, self.seconds = step, seconds
         return step
