@@ -29,8 +29,8 @@ from study.recipes import ROWS, STUDY
 from study.runner import run_study
 from study.tables import selection_table, study_table
 from training.config import TrainingConfig
-from training.data import Domains, Labels, open_domains
 from training.distributed import open_fabric
+from training.domains import Domains, Labels, open_domains
 
 PICTURED = ("target only", "no adaptation", "light D", "light D + FDA 0.10")
 
@@ -79,7 +79,7 @@ def main(config: Config) -> None:
 def report(config: Config, results: Mapping[str, Mapping[int, Result]], domains: Domains) -> None:
     """Write ``results.md``, ``results.json`` and ``comparison.png``, and print the tables."""
     training = config.training
-    write_results(training.output / "results.json", config, results)
+    write_results(training.output / "results.json", config, results, domains.classes)
     tables = study_table(results, ROWS, training.steps, training.size), selection_table(results)
     text = "\n\n".join(tables).strip() + "\n"
     with atomic_path(training.output / "results.md") as file:
@@ -87,7 +87,9 @@ def report(config: Config, results: Mapping[str, Mapping[int, Result]], domains:
     first = config.seeds[0]
     networks = {name: results[name][first].network for name in PICTURED if name in results}
     picture = training.output / "comparison.png"
-    save_comparison(picture, domains.held_out, networks, size=training.size)
+    save_comparison(
+        picture, domains.held_out, networks, size=training.size, classes=domains.classes
+    )
     Console().print(Markdown(text))
 
 

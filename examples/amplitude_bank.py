@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader
 from command_line import run_script
 from files import atomic_path
 from toy_city import write_toy_city
-from training.data import evenly_spaced
+from training.domains import evenly_spaced
 from uda_seg.datasets import GTA5, Cityscapes
 from uda_seg.transforms import fourier_domain_adaptation, low_frequency_amplitude
 

@@ -9,7 +9,8 @@ the report lists:
 
     GTA5("data/GTA5", skip=Path("runs/gta5.json"))
 
-Own data in ROOT/images and ROOT/labels, with the train id of each id in the labels:
+Own data tells in ROOT/data_set.toml what it is, which docs/your-data.md shows. If it lies in
+ROOT/images and ROOT/labels, the train id of each id in the labels is enough:
 
     python examples/check_data.py ROOT --ids 0 0 128 1 255 255
 """
@@ -17,7 +18,6 @@ Own data in ROOT/images and ROOT/labels, with the train id of each id in the lab
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import strftime
@@ -28,10 +28,11 @@ from rich.console import Console
 from rich.table import Table
 
 from command_line import run_script
-from data_tools.catalogue import Name, name_of, split_readers
-from data_tools.inspection import NOTHING_LABELLED, Inspection, inspect_split
+from data_tools.catalogue import Name, Reader, classes_of, on_disk, split_readers
+from data_tools.guess import name_of
+from data_tools.inspection import WARNINGS, Inspection, Problem, inspect_split
 from files import atomic_path
-from uda_seg.datasets import IGNORE_INDEX, TRAIN_CLASSES
+from uda_seg.datasets import IGNORE_INDEX
 
 __all__ = ["Config", "inspect_splits", "main"]
 
@@ -43,10 +44,11 @@ class Config:
     root: tyro.conf.Positional[Path]
     """Folder of the data set, as its reader takes it."""
     data_set: Name | None = None
-    """Which one it is; by default a ``folder`` if there are ids, else what the layout tells."""
+    """Which one it is; by default a ``folder`` if there are ids or a description, else what names
+    and folders tell that only one data set has."""
     ids: dict[int, int] | None = None
-    """For a folder of one's own, pairs of an id in the labels and its train id; Cityscapes' train
-    ids if not given."""
+    """For a folder of one's own without a description, pairs of an id in the labels and its train
+    id; with --data-set folder alone, Cityscapes' train ids."""
     report: Path = Path("runs/check_data.json")
     """Where to write the report in full, as JSON."""
     workers: int = 2
@@ -55,45 +57,60 @@ class Config:
 def main(config: Config) -> int:
     """Inspect, report and print; return the exit status."""
     name = name_of(config.root, config.data_set, config.ids)
-    inspections = inspect_splits(config.root, name, ids=config.ids, workers=config.workers)
-    report = inspection_report(config.root, name, inspections)
-    with atomic_path(config.report) as file:
-        file.write_text(json.dumps(report, indent=1, ensure_ascii=False), encoding="utf-8")
     console = Console(markup=False)  # paths may hold brackets
     console.print(f"{config.root}, read as {name}", soft_wrap=True)
+    inspections = inspect_splits(config.root, name, ids=config.ids, workers=config.workers)
+    names = [] if config.ids else [each.name for each in classes_of(name, config.root)]
+    report = inspection_report(config.root, name, names, inspections)
+    with atomic_path(config.report) as file:
+        # A name that is no Unicode has surrogates, which become JSON's own escapes.
+        text = json.dumps(report, indent=1, ensure_ascii=False)
+        file.write_text(text, encoding="utf-8", errors="backslashreplace")
+    every = split_readers(name, config.root)
+    if absent := [split for split in every if split not in inspections]:
+        console.print(f"no images of {', '.join(absent)}", soft_wrap=True)
     console.print(splits_table(inspections))
     console.print(classes_table(report["classes"]))
     if report["problems"]:
         console.print(problems_table(report["problems"]))
     end = f"{len(report['skip'])} images to skip; the whole report is {config.report}"
     console.print(end, soft_wrap=True)
-    return int(any(problem["kind"] != NOTHING_LABELLED for problem in report["problems"]))
+    return int(any(problem["kind"] not in WARNINGS for problem in report["problems"]))
 
 
 def inspect_splits(
     root: Path, name: Name, *, ids: Mapping[int, int] | None = None, workers: int = 2
 ) -> dict[str, Inspection]:
     """Inspect every split that is on disk, without labels where it has none at all."""
-    options = {"ids": ids} if ids else {}
-    inspections = {}
-    for split, read in split_readers(name, root, **options).items():
-        with suppress(FileNotFoundError):  # few disks hold every split
-            try:
-                data = read(missing="skip")
-            except FileNotFoundError:
-                data = read(labels=False)
-            inspections[split] = inspect_split(data, root, workers=workers)
-    if not inspections:
-        found = "found no image there" if root.is_dir() else "which is no folder"
-        where = root / "images" if name == "folder" else root
-        raise FileNotFoundError(f"expected the layout of {name} with images in {where}, {found}")
-    return inspections
+    readers = split_readers(name, root, **({"ids": ids} if ids else {}))
+    return {
+        split: inspect_reader(read, split, root, workers)
+        for split, read in on_disk(name, root, readers).items()
+    }
+
+
+def inspect_reader(read: Reader, split: str, root: Path, workers: int) -> Inspection:
+    """Inspect one split; what keeps it from being opened is a problem like any other."""
+    wrong = []
+    for options in ({}, {"labels": False}):
+        try:
+            inspection = inspect_split(read(missing="skip", **options), root, workers=workers)
+        except FileNotFoundError:  # it has no folder of labels
+            continue
+        except (OSError, ValueError) as error:
+            wrong.append(Problem("left out", split, str(error)))
+            continue
+        break
+    else:
+        inspection = Inspection(samples=0, labelled=False, known_bad=[])
+    inspection.problems[:0] = wrong[:1]
+    return inspection
 
 
 def inspection_report(
-    root: Path, name: Name, inspections: Mapping[str, Inspection]
+    root: Path, name: Name, names: Sequence[str], inspections: Mapping[str, Inspection]
 ) -> dict[str, Any]:
-    """Gather the findings of all splits, as plain values."""
+    """Gather the findings of all splits, as plain values; a class without a name has a number."""
     pixels = sum((each.pixels for each in inspections.values()), Counter())
     images = sum((each.images for each in inspections.values()), Counter())
     labelled = sum(count for train_id, count in pixels.items() if train_id != IGNORE_INDEX)
@@ -113,7 +130,7 @@ def inspection_report(
         "classes": [
             {
                 "train_id": train_id,
-                "name": class_name(name, train_id),
+                "name": names[train_id] if train_id < len(names) else str(train_id),
                 "images": images[train_id],
                 "share": pixels[train_id] / labelled,
             }
@@ -126,11 +143,6 @@ def inspection_report(
         ],
         "skip": [entry for each in inspections.values() for entry in each.skip],
     }
-
-
-def class_name(name: Name, train_id: int) -> str:
-    """Name a train id, if its name is known."""
-    return str(train_id) if name == "folder" else TRAIN_CLASSES[train_id].name
 
 
 def splits_table(inspections: Mapping[str, Inspection]) -> Table:

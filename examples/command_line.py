@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 
 import tyro
 from rich.console import Console
@@ -18,6 +19,9 @@ def run_script(main: Callable[..., int | None]) -> None:
     What a script refuses is printed without a traceback, and the status is 2, as argparse has it.
     ``python -X dev`` shows the traceback.
     """
+    for stream in (sys.stdout, sys.stderr):  # a file's name may be no text in any encoding
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         sys.exit(tyro.cli(main, config=[tyro.conf.OmitArgPrefixes]))
     except _REFUSALS as error:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -28,18 +29,20 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
 from command_line import run_script
-from data_tools.catalogue import Name, name_of, split_readers
-from evaluation.loading import load_checkpoint
+from data_tools.catalogue import Name, classes_of, split_readers
+from data_tools.guess import name_of
+from evaluation.loading import Classes, load_checkpoint
 from evaluation.pictures import colorize, save_error_maps
-from evaluation.protocol import merging
-from evaluation.report import load_matrices, write_report
+from evaluation.protocol import are_of_cityscapes, merging
+from evaluation.report import Matrices, load_matrices, require_baseline, write_report
 from evaluation.scoring import predict_each
 from files import atomic_path
-from training.data import evenly_spaced
+from training.domains import evenly_spaced, require_labels
 from uda_seg.datasets import TRAIN_CLASSES, SegmentationFolder
 from uda_seg.metrics import confusion_matrix
 from uda_seg.models import BiSeNet
 
+Missing = Literal["raise", "skip"]
 _RAW_IDS = np.array([row.raw_id for row in TRAIN_CLASSES], dtype=np.uint8)
 
 
@@ -52,11 +55,17 @@ class Config:
     root: tyro.conf.Positional[Path]
     """Folder of the data set."""
     data_set: Name | None = None
-    """Which one it is; by default a ``folder`` if there are ids, else what the layout tells."""
+    """Which one it is; by default a ``folder`` if there are ids or a description, else what names
+    and folders tell that only one data set has."""
     ids: dict[int, int] | None = None
-    """For a folder of one's own, pairs of an id in the labels and its Cityscapes train id."""
+    """For a folder of one's own without a description, pairs of an id in the labels and its
+    Cityscapes train id; with --data-set folder alone, the labels hold these."""
     split: str = "val"
     """Such as fog/val of ACDC, or all of a data set without splits."""
+    skip: Path | None = None
+    """Report of ``check_data.py``: what it lists is left out."""
+    missing: Missing = "raise"
+    """What becomes of an image without a label: two of BDD100K's ``val`` have none."""
     output: Path = Path("runs/evaluation")
     size: tuple[int, int] | None = None
     """Height and width that the network sees; the images' own by default."""
@@ -70,7 +79,7 @@ class Config:
     submission: bool = False
     """Write raw label ids under the names that the Cityscapes server takes; needs no labels."""
     colors: bool = False
-    """Write all predictions in the colours of Cityscapes."""
+    """Write all predictions in the colours of their classes."""
     pictures: int = 4
     """How many images to show together with errors and entropy."""
     baseline: Path | None = None
@@ -92,24 +101,36 @@ class Config:
 
 def main(config: Config) -> None:
     """Score every image once, over all processes, and write the report."""
-    baseline = None if config.baseline is None else load_matrices(config.baseline)
     fabric = Fabric(devices=config.processes)
     fabric.launch()
     name, data = open_data(config)
-    network = load_checkpoint(config.network, config.backbone, num_classes=len(TRAIN_CLASSES))
+    fabric.print(f"{config.root}, read as {name}")
+    classes = classes_of(name, config.root)
+    baseline = open_baseline(config, data, len(classes))
+    if not config.submission:
+        require_labels(data)
+    elif not are_of_cityscapes(classes):
+        raise ValueError(
+            f"expected Cityscapes' classes for --submission, got {len(classes)} others"
+        )
+    network, _ = load_checkpoint(config.network, config.backbone, classes=classes)
     network.to(fabric.device)
+    merged = merging(name, len(classes))
     with shared_folder(fabric, config.output) as folder:
-        matrices = confusion_matrices(fabric, config, network, data, merging(name), folder)
+        matrices = confusion_matrices(fabric, config, network, data, merged, classes, folder)
         if not fabric.is_global_zero:
             return
         if config.submission and not any(matrix.any() for matrix in matrices.values()):
             text = "No labels: wrote the submission alone."
         else:
-            text = write_report(folder, {**asdict(config), "data_set": name}, matrices, baseline)
+            about = {**asdict(config), "data_set": name}
+            text = write_report(folder, about, matrices, baseline, classes)
             if config.pictures:
                 samples = [data[index] for index in evenly_spaced(len(data), config.pictures)]
                 picture = folder / "pictures.png"
-                save_error_maps(picture, samples, network, merging(name), size=config.size)
+                save_error_maps(
+                    picture, samples, network, merged, size=config.size, classes=classes
+                )
     console = Console()
     console.print(Markdown(text))
     console.print(f"see {config.output}", markup=False, soft_wrap=True)
@@ -118,7 +139,10 @@ def main(config: Config) -> None:
 def open_data(config: Config) -> tuple[Name, SegmentationFolder]:
     """Open the data set, without labels where a submission needs none and has none."""
     name = name_of(config.root, config.data_set, config.ids)
-    readers = split_readers(name, config.root, **({"ids": config.ids} if config.ids else {}))
+    options: dict[str, Any] = {"missing": config.missing}
+    options |= {"ids": config.ids} if config.ids else {}
+    options |= {"skip": config.skip} if config.skip else {}
+    readers = split_readers(name, config.root, **options)
     if config.split not in readers:
         raise ValueError(
             f"expected --split out of {', '.join(readers)} for {name}, got {config.split}"
@@ -126,10 +150,27 @@ def open_data(config: Config) -> tuple[Name, SegmentationFolder]:
     read = readers[config.split]
     try:
         return name, read()
-    except FileNotFoundError:
+    except FileNotFoundError as error:
         if not config.submission:
+            error.add_note(
+                "--missing skip leaves out images without a label, --submission wants none"
+            )
             raise
     return name, read(labels=False)
+
+
+def open_baseline(config: Config, data: SegmentationFolder, num_classes: int) -> Matrices | None:
+    """The matrices of an earlier evaluation of the same images, if one is given."""
+    if config.baseline is None:
+        return None
+    matrices = load_matrices(config.baseline, num_classes)
+    require_baseline(matrices, image_names(config, data))
+    return matrices
+
+
+def image_names(config: Config, data: SegmentationFolder) -> list[str]:
+    """Paths below the root without their suffix."""
+    return [path.relative_to(config.root).with_suffix("").as_posix() for path in data.images]
 
 
 @contextmanager
@@ -148,14 +189,15 @@ def confusion_matrices(
     network: BiSeNet,
     data: SegmentationFolder,
     merged: Tensor,
+    classes: Classes,
     folder: Path,
 ) -> dict[str, Tensor]:
-    """Score each image once; its confusion matrix ``(19, 19)`` by its name.
+    """Score each image once; its confusion matrix ``(K, K)`` by its name.
 
     Of P processes, process r takes the images r, r + P, r + 2 P, ... A DistributedSampler would
     count some twice, to give all processes equally many.
     """
-    names = [path.relative_to(config.root).with_suffix("") for path in data.images]
+    names = image_names(config, data)
     mine = range(fabric.global_rank, len(data), fabric.world_size)
     # A list instead of a stacked batch, since the images may differ in size.
     loader = DataLoader(
@@ -166,12 +208,12 @@ def confusion_matrices(
     matrices = {}
     for index, (sample, ids) in zip(mine, predictions, strict=True):
         counted, label = merged.to(ids.device)[ids], sample.label.to(ids.device)
-        matrix = confusion_matrix(counted, label, len(TRAIN_CLASSES))
-        matrices[names[index].as_posix()] = matrix.cpu()
+        matrix = confusion_matrix(counted, label, len(classes))
+        matrices[names[index]] = matrix.cpu()
         if config.submission:  # the server looks for CITY_SEQUENCE_FRAME*.png in all sub-folders
             save_png(folder / "submission" / names[index], _RAW_IDS[ids.cpu().numpy()])
         if config.colors:
-            save_png(folder / "colors" / names[index], colorize(ids))
+            save_png(folder / "colors" / names[index], colorize(ids, classes))
     parts = [fabric.broadcast(matrices, src=rank) for rank in range(fabric.world_size)]
     return dict(sorted((name, matrix) for part in parts for name, matrix in part.items()))
 

@@ -3,8 +3,8 @@ r"""Write a trained network as an ONNX file, and check the file against torch.
     python examples/export.py runs/gta2city/adapted --output runs/city.onnx
 
 The file takes any number, height and width of images. The backbone's normalisation is part of the
-graph, and torch's exporter folds batch norm into the convolutions. The file gets its name only
-after ONNX Runtime agreed with torch at several sizes.
+graph, and torch's exporter folds batch norm into the convolutions. The file's metadata tell the
+names of the classes. It gets its name only after ONNX Runtime agreed with torch at several sizes.
 """
 
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ from rich.table import Table
 from timm.models import reparameterize_model
 
 from command_line import name_extra, run_script
+from data_tools.description import CITYSCAPES
 from deployment.model import ExportModel, Pixels, halve
 from evaluation.loading import load_checkpoint
 from files import atomic_path
-from uda_seg.datasets import TRAIN_CLASSES
 from uda_seg.models import BiSeNet
 
 
@@ -59,16 +59,17 @@ def main(config: Config) -> None:
     torch.manual_seed(0)  # the same images in every check
     if config.network is None:
         backbone = config.backbone or "resnet18"
-        network = BiSeNet(len(TRAIN_CLASSES), backbone, pretrained_backbone=False)
+        classes = CITYSCAPES
+        network = BiSeNet(len(classes), backbone, pretrained_backbone=False)
     else:
-        network = load_checkpoint(config.network, config.backbone)
+        network, classes = load_checkpoint(config.network, config.backbone, channels=None)
     refuse_fixed_size(network)
     joined = cast(BiSeNet, reparameterize_model(network))  # a copy without RepVGG's branches
     model = ExportModel(
         halve(joined) if config.half else joined, pixels=config.pixels, class_ids=config.class_ids
     )
     with atomic_path(config.output) as partial:
-        onnx_file.write_onnx(model, partial)
+        onnx_file.write_onnx(model, partial, classes=[each.name for each in classes])
         agreements = list(onnx_file.check_onnx(partial, model, network))
     table = Table("images", "deviation", "same class", title="ONNX Runtime against torch")
     for shape, deviation, same_class in agreements:

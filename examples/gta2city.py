@@ -30,12 +30,12 @@ from training.augmentation import augmentation
 from training.batch_norm import average_running_statistics, frozen_running_stats
 from training.checkpoint import Checkpoint
 from training.config import TrainingConfig
-from training.data import Batch, Domains, Pair, PairedBatches, open_domains, shard
+from training.data import Batch, Pair, PairedBatches, shard
 from training.distributed import mean_losses, open_fabric
+from training.domains import Domains, open_domains
 from training.logger import TrainingLogger
 from training.networks import Networks, upsample
 from training.statistics import discriminator_statistics, prediction_statistics
-from uda_seg.datasets import TRAIN_CLASSES
 from uda_seg.discriminators import DepthwiseFC
 from uda_seg.losses import Domain, adversarial, bisenet_loss, self_information
 from uda_seg.metrics import MeanIoU
@@ -65,18 +65,19 @@ class Config:
 
 
 def build_networks(
-    fabric: Fabric, config: TrainingConfig, discriminator: type[nn.Module] = DepthwiseFC
+    fabric: Fabric,
+    config: TrainingConfig,
+    num_classes: int = 19,
+    discriminator: type[nn.Module] = DepthwiseFC,
 ) -> Networks:
     """Draw BiSeNet and a discriminator from the seed, and give each an optimizer."""
     seed_everything(config.seed, verbose=False)
-    network = BiSeNet(len(TRAIN_CLASSES), config.backbone, **config.backbone_arguments)
-    critic = discriminator(len(TRAIN_CLASSES))
-    optimizers = (
-        torch.optim.AdamW(network.parameters(), config.learning_rate),
-        torch.optim.Adam(critic.parameters(), config.discriminator_learning_rate, (0.9, 0.99)),
-    )
+    network = BiSeNet(num_classes, config.backbone, **config.backbone_arguments)
+    critic = discriminator(num_classes)
+    adamw = torch.optim.AdamW(network.parameters(), config.learning_rate)
+    adam = torch.optim.Adam(critic.parameters(), config.discriminator_learning_rate, (0.9, 0.99))
     torch.manual_seed(config.seed * fabric.world_size + fabric.global_rank)  # augmentation differs
-    return Networks(fabric, config, network, critic, optimizers)
+    return Networks(fabric, config, network, critic, (adamw, adam))
 
 
 def make_batch(
@@ -190,7 +191,7 @@ def fit(
 @torch.inference_mode()
 def evaluate(fabric: Fabric, config: TrainingConfig, network: BiSeNet, domains: Domains) -> Tensor:
     """The confusion matrix of all held-out images together, at the full size of their labels."""
-    metric = MeanIoU(len(TRAIN_CLASSES)).to(fabric.device)
+    metric = MeanIoU(len(domains.classes)).to(fabric.device)
     for images, labels, _ in shard(fabric, domains.held_out, config):
         ids = predict(network, images, size=config.size, label_size=labels.shape[-2:])
         metric.update(ids, labels)
@@ -201,7 +202,7 @@ def train_row(
     fabric: Fabric, config: TrainingConfig, domains: Domains, name: str, row: Row
 ) -> Result:
     """Train one network, first by source steps and then by those of its row; evaluate it."""
-    networks, augment = build_networks(fabric, config), augmentation()
+    networks, augment = build_networks(fabric, config, len(domains.classes)), augmentation()
 
     def step(done: int, pair: Pair) -> Losses:
         now = row if done > config.warmup_steps else Row()
@@ -228,7 +229,7 @@ def main(config: Config) -> None:
     fabric = open_fabric(config.training.precision)
     domains = open_domains(fabric, config.training)
     train = partial(train_row, fabric, config.training, domains)
-    results = load_or_train(fabric, config.training, rows, train)
+    results = load_or_train(fabric, config.training, rows, train, domains.classes)
     if fabric.is_global_zero:
         show_results(config, config.training, results, domains)
 

@@ -23,12 +23,10 @@ from rich.console import Console
 from rich.progress import Progress, TextColumn
 
 from command_line import name_extra, run_script
-from evaluation.loading import load_checkpoint
+from evaluation.loading import Trained, load_checkpoint
 from evaluation.pictures import Picture, overlay
 from evaluation.scoring import predict
 from files import atomic_path
-from uda_seg.datasets import TRAIN_CLASSES
-from uda_seg.models import BiSeNet
 
 T = TypeVar("T")
 
@@ -65,13 +63,13 @@ class Config:
 def main(config: Config) -> None:
     """Write all overlays; name and leave out a picture that cannot be read."""
     targets = find_targets(config)
-    network = load_checkpoint(config.network, config.backbone, num_classes=len(TRAIN_CLASSES))
+    network, classes = load_checkpoint(config.network, config.backbone)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network.to(device).to(memory_format=torch.channels_last)
     if is_video(config.images):
-        predict_video(config, network, targets[config.images])
+        predict_video(config, Trained(network, classes), targets[config.images])
     else:
-        predict_pictures(config, network, targets)
+        predict_pictures(config, Trained(network, classes), targets)
     Console().print(f"see {config.output}", markup=False, soft_wrap=True)
 
 
@@ -110,7 +108,7 @@ def find_targets(config: Config) -> dict[Path, Path]:
     return targets
 
 
-def predict_pictures(config: Config, network: BiSeNet, targets: Mapping[Path, Path]) -> None:
+def predict_pictures(config: Config, trained: Trained, targets: Mapping[Path, Path]) -> None:
     """Write the overlay of every picture that can be read."""
     broken = []
     for source, target in counted(targets.items(), "pictures", len(targets)):
@@ -120,7 +118,7 @@ def predict_pictures(config: Config, network: BiSeNet, targets: Mapping[Path, Pa
         except UNREADABLE as error:
             broken.append(f"left out {source}, which cannot be read: {error}")
             continue
-        painted = paint(config, network, image)
+        painted = paint(config, trained, image)
         with atomic_path(target) as partial:
             Image.fromarray(painted).save(partial, quality=95)
     for line in broken:
@@ -129,7 +127,7 @@ def predict_pictures(config: Config, network: BiSeNet, targets: Mapping[Path, Pa
         raise OSError(f"expected a picture that can be read, got none; {broken[0]}")
 
 
-def predict_video(config: Config, network: BiSeNet, target: Path) -> None:
+def predict_video(config: Config, trained: Trained, target: Path) -> None:
     """Write a video of the frames' overlays, each at its own time."""
     with name_extra("examples"):
         from evaluation import video
@@ -140,19 +138,19 @@ def predict_video(config: Config, network: BiSeNet, target: Path) -> None:
     source, _ = first
     with atomic_path(target) as partial:
         painted = (
-            (frame, paint(config, network, video.upright(frame)))
+            (frame, paint(config, trained, video.upright(frame)))
             for _, frame in counted(chain([first], frames), "frames", source.frames or None)
         )
         video.write_frames(partial, painted, source.average_rate)
 
 
-def paint(config: Config, network: BiSeNet, image: Image.Image) -> Picture:
+def paint(config: Config, trained: Trained, image: Image.Image) -> Picture:
     """Predict an RGB image and paint its overlay, with the legend below."""
     pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)
     size = config.size or (max(32, image.height), max(32, image.width))
     label_size = (image.height, image.width)
-    train_ids = predict(network, pixels[None], size=size, label_size=label_size)[0]
-    return overlay(pixels, train_ids, opacity=config.opacity)
+    train_ids = predict(trained.network, pixels[None], size=size, label_size=label_size)[0]
+    return overlay(pixels, train_ids, opacity=config.opacity, classes=trained.classes)
 
 
 def counted(items: Iterable[T], what: str, total: int | None) -> Iterator[T]:

@@ -9,6 +9,7 @@ goes on where it was. Do not score on a copy: scores want the labels at full siz
 """
 
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,13 +22,15 @@ from rich.progress import track
 from torch.utils.data import DataLoader, Dataset
 
 from command_line import run_script
-from data_tools.catalogue import Name, name_of, split_readers
-from files import atomic_path, require_same_settings
+from data_tools.catalogue import Name, on_disk, split_readers
+from data_tools.description import DESCRIPTION, is_described, read_description
+from data_tools.guess import COPY_MANIFEST, name_of
+from files import atomic_path, folder_lock, require_same_settings
 from uda_seg.datasets import SegmentationFolder
 
 __all__ = ["Config", "main"]
 
-MANIFEST = "prepared.json"
+LOCK = "run.lock"  # what folder_lock makes
 VERSION = 1  # of the files: a copy of another version is another copy
 
 
@@ -42,14 +45,15 @@ class Config:
     size: tuple[int, int] = (512, 1024)
     """Height and width of the copy."""
     data_set: Name | None = None
-    """Which one it is; by default a ``folder`` if there are ids, else what the layout tells."""
+    """Which one it is; by default a ``folder`` if there are ids or a description, else what names
+    and folders tell that only one data set has."""
     splits: tuple[str, ...] = ()
-    """Those to copy, such as ``train``; all of them if none is given."""
+    """Those to copy, such as ``train``; all that are on disk if none is given."""
     labels: bool = True
     """Copy the labels, too."""
     ids: dict[int, int] | None = None
-    """For a folder of one's own, pairs of an id in the labels and its train id; Cityscapes' train
-    ids if not given."""
+    """For a folder of one's own without a description, pairs of an id in the labels and its train
+    id; with --data-set folder alone, Cityscapes' train ids."""
     skip: Path | None = None
     """Report of ``check_data.py``: what it lists is left out."""
     on_error: Literal["stop", "skip"] = "stop"
@@ -60,6 +64,7 @@ class Config:
 def main(config: Config) -> None:
     """Write the copy, or go on with it."""
     name = name_of(config.root, config.data_set, config.ids)
+    print(f"{config.root}, read as {name}")
     data = open_splits(config, name)
     settings = {
         "version": VERSION,
@@ -68,43 +73,88 @@ def main(config: Config) -> None:
         "size": list(config.size),
         "labels": config.labels,
         "samples": {split: len(each) for split, each in data.items()},
+        **description(config.root, name),
     }
-    if config.output.exists():
-        require_same_settings(config.output / MANIFEST, settings)
-        print(f"{config.output} is complete already")
-        return
-    partial = config.output.with_name(f".{config.output.name}.partial")
-    if partial.exists():
-        require_same_settings(partial / MANIFEST, settings)
-    else:
-        write_manifest(partial, {"settings": settings})
+    if not is_complete(config.output, settings):
+        partial = config.output.with_name(f".{config.output.name}.partial")
+        with folder_lock(partial):
+            if is_complete(config.output, settings):  # by another run, just now
+                shutil.rmtree(partial)
+            else:
+                skipped = write_copy(data, partial, config, settings)
+                partial.rename(config.output)
+                end = f"{config.output} is complete, {len(skipped)} samples were skipped"
+                print(*skipped, end, sep="\n")
+    (config.output / LOCK).unlink(missing_ok=True)
+
+
+def is_complete(output: Path, settings: Mapping[str, Any]) -> bool:
+    """Whether the copy is there already; another one in its place is refused."""
+    if not output.exists():
+        return False
+    require_same_settings(output / COPY_MANIFEST, settings)
+    print(f"{output} is complete already")
+    return True
+
+
+def write_copy(
+    data: Mapping[str, SegmentationFolder],
+    partial: Path,
+    config: Config,
+    settings: Mapping[str, Any],
+) -> list[str]:
+    """Write what is not there yet, and return what was left out."""
+    if any(not path.name.startswith(".") and path.name != LOCK for path in partial.iterdir()):
+        require_same_settings(partial / COPY_MANIFEST, settings)
+    write_manifest(partial, {"settings": settings})
+    if "description" in settings:
+        shutil.copyfile(config.root / DESCRIPTION, partial / DESCRIPTION)
     skipped = [f"{path}: {why}" for each in data.values() for path, why in each.skipped.items()]
     for split, each in data.items():
         skipped += copy(each, partial, config, split)
-    for left_by_a_kill in list(partial.rglob(".*/")):
+    for left_by_a_kill in [path for path in partial.rglob(".*") if path.is_dir()]:
         shutil.rmtree(left_by_a_kill)
     write_manifest(partial, {"settings": settings, "skipped": skipped})
-    partial.rename(config.output)
-    print(*skipped, f"{config.output} is complete, {len(skipped)} samples were skipped", sep="\n")
+    return skipped
+
+
+def description(root: Path, name: Name) -> dict[str, Any]:
+    """What a copy has to keep of a description, as JSON gives it back."""
+    if name != "folder" or not is_described(root):
+        return {}
+    return {"description": json.loads(json.dumps(read_description(root)._asdict()))}
 
 
 def open_splits(config: Config, name: Name) -> dict[str, SegmentationFolder]:
-    """The splits to copy, at the size of the copy."""
+    """The splits to copy, at the size of the copy: those on disk, if none was asked for."""
+    if config.skip is not None and not config.skip.exists():
+        raise FileNotFoundError(f"expected --skip to be a report, got {config.skip}, which is none")
     options: dict[str, Any] = {"size": config.size, "labels": config.labels}
     options |= {"ids": config.ids} if config.ids else {}
     options |= {"skip": config.skip} if config.skip else {}
     options |= {"missing": "skip"} if config.on_error == "skip" else {}
     readers = split_readers(name, config.root, **options)
-    unknown = set(config.splits) - readers.keys()
-    if unknown:
+    if unknown := set(config.splits) - readers.keys():
         raise ValueError(f"expected splits out of {list(readers)}, got {sorted(unknown)}")
-    try:
-        return {split: readers[split]() for split in config.splits or readers}
-    except FileNotFoundError as error:
-        error.add_note(
-            "--no-labels copies the images alone, --on-error skip those that have a label"
+    data = {}
+    for split in config.splits or on_disk(name, config.root, readers):
+        try:
+            data[split] = readers[split]()
+        except FileNotFoundError as error:
+            if config.splits or config.on_error == "stop":
+                error.add_note(
+                    "--no-labels copies the images alone, --on-error skip those that have a label, "
+                    "--splits only some splits"
+                )
+                raise
+    if not data:
+        raise FileNotFoundError(
+            f"expected labels of {name} in {config.root}, found none; --no-labels copies the "
+            "images alone"
         )
-        raise
+    if absent := [split for split in readers if split not in data]:
+        print(f"without {', '.join(absent)}")
+    return data
 
 
 def copy(data: SegmentationFolder, target: Path, config: Config, split: str) -> Iterator[str]:
@@ -129,7 +179,7 @@ class _Copies(Dataset[str]):
 
     def __getitem__(self, index: int) -> str:
         """The error if the sample cannot be read, or nothing."""
-        image_path = self._target(self.data.images[index]).with_suffix(".webp")
+        image_path = self._image_target(self.data.images[index])
         if image_path.exists():
             return ""
         try:
@@ -141,10 +191,18 @@ class _Copies(Dataset[str]):
             with atomic_path(self._target(self.data.labels[index])) as file:
                 Image.fromarray(ids.numpy()).save(file, "PNG")
         with atomic_path(image_path) as file:  # last, since it stands for both
-            # Effort 0 is quicker to write than PNG and a tenth larger than WebP's best.
             pixels = Image.fromarray(image.permute(1, 2, 0).numpy())
-            pixels.save(file, "WEBP", lossless=True, quality=0, method=0)
+            if image_path.suffix == ".webp":
+                # Effort 0 is quicker to write than PNG and a tenth larger than WebP's best.
+                pixels.save(file, "WEBP", lossless=True, quality=0, method=0)
+            else:
+                pixels.save(file, "PNG")
         return ""
+
+    def _image_target(self, path: Path) -> Path:
+        target = self._target(path).with_suffix(".webp")
+        too_long = len(os.fsencode(target.name)) > 255
+        return target.with_suffix(".png") if too_long else target
 
     def _target(self, path: Path) -> Path:
         return self.target / path.relative_to(self.root)
@@ -152,8 +210,10 @@ class _Copies(Dataset[str]):
 
 def write_manifest(folder: Path, content: Mapping[str, Any]) -> None:
     """Write down how the copy was made."""
-    with atomic_path(folder / MANIFEST) as file:
-        file.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+    with atomic_path(folder / COPY_MANIFEST) as file:
+        # A name that is no Unicode has surrogates, which become JSON's own escapes.
+        text = json.dumps(content, indent=1, ensure_ascii=False)
+        file.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 if __name__ == "__main__":

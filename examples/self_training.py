@@ -45,8 +45,9 @@ from training.augmentation import augmentation
 from training.batch_norm import adabn, average_running_statistics, frozen_running_stats
 from training.checkpoint import Checkpoint
 from training.config import TrainingConfig
-from training.data import Batch, Domains, Pair, PairedBatches, labelled_counts, open_domains, shard
+from training.data import Batch, Pair, PairedBatches, shard
 from training.distributed import open_fabric
+from training.domains import Domains, labelled_counts, open_domains
 from training.logger import TrainingLogger
 from training.networks import Networks, upsample
 from training.statistics import prediction_statistics
@@ -163,7 +164,7 @@ def prepare_training(
     A teacher begins with the statistics of the images that it labels, so the warm-up is then the
     control's. The weights do not depend on that.
     """
-    networks = build_networks(fabric, config, row.discriminator)
+    networks = build_networks(fabric, config, len(domains.classes), row.discriminator)
     augment = augmentation(flip=row.flip, blur=row.blur, photometric=row.photometric)
     warmup_step, row_step, teacher = source_step, row.step, None
     if row.self_training is not None:
@@ -217,13 +218,15 @@ def main(config: Config) -> None:
     rows = {"source only": source_only, "self-training": taught}
     fabric = open_fabric(training.precision)
     domains = open_domains(fabric, training)
-    results = load_or_train(fabric, training, rows, partial(train_row, fabric, training, domains))
+    train = partial(train_row, fabric, training, domains)
+    results = load_or_train(fabric, training, rows, train, domains.classes)
     adapted = {f"{name} + AdaBN": AdaBN(name, row) for name, row in rows.items()}
     results |= load_or_train(
         fabric,
         training,
         adapted,
         lambda _, row: adabn_row(fabric, training, domains, results[row.of]),
+        domains.classes,
     )
     if fabric.is_global_zero:
         show_results(config, training, results, domains)

@@ -1,11 +1,19 @@
-"""The data sets that the scripts know by name, split by split."""
+"""The data sets that the scripts know by name or by a description, split by split."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
+from data_tools.description import (
+    CITYSCAPES,
+    DESCRIPTION,
+    Class,
+    Description,
+    is_described,
+    read_description,
+)
 from uda_seg.datasets import (
     ACDC,
     BDD100K,
@@ -17,7 +25,7 @@ from uda_seg.datasets import (
     SegmentationFolder,
 )
 
-__all__ = ["Name", "detect", "name_of", "split_readers"]
+__all__ = ["Name", "Reader", "classes_of", "on_disk", "split_readers"]
 
 Name = Literal[
     "gta5",
@@ -30,56 +38,96 @@ Name = Literal[
     "bdd100k",
     "folder",
 ]
-"""``folder`` is anything in ``ROOT/images`` and ``ROOT/labels``."""
+"""``folder`` is what ``ROOT/data_set.toml`` describes; without it, ``ROOT/images`` and
+``ROOT/labels``."""
 
 Reader = Callable[..., SegmentationFolder]
-
-_MARKERS: dict[Name, str] = {  # a path below the root that none of those further down has
-    "acdc": "rgb_anon",
-    "bdd100k": "images/10k",
-    "synthia": "GT/LABELS",
-    "idd": "gtFine/*/*/*_gtFine_labelcsTrainIds.png",
-    "cityscapes": "leftImg8bit",
-    "camvid": "images/t*/*",
-    "gta5": "images/*.*",
-}
-
-
-def detect(root: Path) -> Name:
-    """Tell by its layout which data set a folder holds.
-
-    Raises:
-        FileNotFoundError: if it has the layout of none.
-    """
-    for name, marker in _MARKERS.items():
-        if any(root.glob(marker)):
-            return name
-    found = "found none" if root.is_dir() else "which is no folder"
-    raise FileNotFoundError(
-        f"expected the layout of a known data set in {root}, {found}; docs/data.md shows that of "
-        f"{', '.join(get_args(Name)[:-1])}, docs/your-data.md what to do with images of your own"
-    )
-
-
-def name_of(root: Path, data_set: Name | None, ids: object = None) -> Name:
-    """The given name; or a ``folder`` if there are ids, or what the layout tells."""
-    return data_set or ("folder" if ids else detect(root))
 
 
 def split_readers(name: Name, root: Path, **options: Any) -> dict[str, Reader]:
     """Give a function that opens each split; it takes further options of the reader.
 
     Raises:
-        ValueError: for ``ids`` of a data set that has its own.
+        OSError: if a description cannot be read.
+        ValueError: for ``ids`` of a data set that has its own, or a mistake in a description.
     """
+    if name == "folder" and is_described(root):
+        if "ids" in options:
+            raise ValueError(f"expected --ids or {root / DESCRIPTION}, which has them, got both")
+        return _described(root, read_description(root), options)
     if "ids" in options and name != "folder":
         raise ValueError(f"expected ids for --data-set folder alone, {name} has its own")
+    for pair in options.get("ids", {}).items():
+        if not all(0 <= each <= 255 for each in pair):
+            raise ValueError(f"expected ids and train ids of 0 to 255, got {pair}")
     reader, splits = _LAYOUTS[name]
     return {"/".join(split) or "all": partial(reader, root, *split, **options) for split in splits}
 
 
-def _own(root: Path, *, labels: bool = True, **options: Any) -> SegmentationFolder:
-    return SegmentationFolder(root / "images", root / "labels" if labels else None, **options)
+def on_disk(name: Name, root: Path, readers: Mapping[str, Reader]) -> dict[str, Reader]:
+    """Those splits that have images; few disks hold every split.
+
+    Raises:
+        FileNotFoundError: if none has.
+    """
+    there = {split: read for split, read in readers.items() if _has_images(read)}
+    if not there:
+        found = "found no image there" if root.is_dir() else "which is no folder"
+        images = read_description(root).images if is_described(root) else "images"
+        where = root / images if name == "folder" else root
+        raise FileNotFoundError(f"expected the layout of {name} with images in {where}, {found}")
+    return there
+
+
+def _has_images(read: Reader) -> bool:
+    try:
+        read(labels=False, missing="skip", skip=())
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError):  # which will be told where it is read
+        return True
+    return True
+
+
+def classes_of(name: Name, root: Path) -> tuple[Class, ...]:
+    """Names and colours in the order of the train ids: Cityscapes', or those of a description.
+
+    Raises:
+        OSError: if a description cannot be read.
+        ValueError: for a mistake in a description.
+    """
+    described = name == "folder" and is_described(root)
+    return read_description(root).classes if described else CITYSCAPES
+
+
+def _described(root: Path, described: Description, options: dict[str, Any]) -> dict[str, Reader]:
+    read = partial(
+        _own,
+        root,
+        ids=described.ids,
+        image_ending=described.image_ending,
+        label_ending=described.label_ending,
+        **options,
+    )
+    return {
+        split: partial(
+            read,
+            images=described.images.replace("{split}", split),
+            label_folder=described.labels.replace("{split}", split),
+        )
+        for split in described.splits or ("all",)
+    }
+
+
+def _own(
+    root: Path,
+    *,
+    images: str = "images",
+    label_folder: str = "labels",
+    labels: bool = True,
+    **options: Any,
+) -> SegmentationFolder:
+    return SegmentationFolder(root / images, root / label_folder if labels else None, **options)
 
 
 _WHOLE: list[tuple[str, ...]] = [()]

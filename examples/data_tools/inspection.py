@@ -1,22 +1,29 @@
 """Read every file of a split as training would, and tell what is wrong with it."""
 
+import re
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
+from PIL.ExifTags import Base
 from rich.progress import track
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from uda_seg.datasets import IGNORE_INDEX, SegmentationFolder
 
-__all__ = ["NOTHING_LABELLED", "Inspection", "Problem", "inspect_split"]
+__all__ = ["WARNINGS", "Inspection", "Problem", "inspect_split"]
 
-NOTHING_LABELLED = "nothing labelled"
-"""The one kind of problem that is no reason to skip: test splits have such labels."""
+_NOTHING_LABELLED = "nothing labelled"
+_TURNED = "turned by EXIF"
+WARNINGS = {_NOTHING_LABELLED, _TURNED}
+"""Kinds of problems that may be none: test splits have labels without a class, and an image that is
+turned by its metadata may have a label that was drawn on what a viewer shows."""
 
 
 class Problem(NamedTuple):
@@ -65,10 +72,15 @@ def inspect_split(data: SegmentationFolder, root: Path, *, workers: int) -> Insp
 
     known_bad = [entry(image) for image, why in data.skipped.items() if why == "listed"]
     inspection = Inspection(len(data), data.labels is not None, known_bad)
-    for image, why in data.skipped.items():
+    for path, why in data.skipped.items():
         if why == "no label":
-            inspection.problems.append(Problem("no label", below(image), "the image has no label"))
-            inspection.skip.append(entry(image))
+            inspection.problems.append(Problem(why, below(path), "the image has no label"))
+        elif why == "no regular file":
+            inspection.problems.append(Problem(why, below(path), "nothing can be read from it"))
+        elif why != "listed":
+            inspection.problems.append(Problem("left out", below(path), why))
+    left_out = [path for path, why in data.skipped.items() if why != "listed"]
+    inspection.skip += dict.fromkeys(map(entry, left_out))
     for label in data.unpaired:
         inspection.problems.append(Problem("no image", below(label), "the label has no image"))
 
@@ -79,7 +91,7 @@ def inspect_split(data: SegmentationFolder, root: Path, *, workers: int) -> Insp
         inspection.images.update(finding.pixels.keys())
         for kind, message in finding.problems:
             inspection.problems.append(Problem(kind, below(image), message))
-        if any(kind != NOTHING_LABELLED for kind, _ in finding.problems):
+        if any(kind not in WARNINGS for kind, _ in finding.problems):
             inspection.skip.append(entry(image))
     return inspection
 
@@ -107,6 +119,9 @@ class _Findings(Dataset[_Finding]):
         image = _attempt(data.read_image, index, problems)
         ids = None if data.labels is None else _attempt(data.read_ids, index, problems)
         pixels: Counter[int] = Counter()
+        if image is not None and ids is not None and _may_miss_its_label(data.images[index], image):
+            turned = "the image is turned by its EXIF orientation: is its label turned, too?"
+            problems.append((_TURNED, turned))
         if ids is not None:
             if image is not None and image.shape[1:] != ids.shape:
                 sizes = f"{_size(image)} and its label {_size(ids)}"
@@ -119,7 +134,7 @@ class _Findings(Dataset[_Finding]):
             for label_id in present:
                 pixels[data.ids.get(label_id, IGNORE_INDEX)] += int(counts[label_id])
             if pixels.keys() == {IGNORE_INDEX} and not unknown:
-                problems.append((NOTHING_LABELLED, "the label has ignored pixels only"))
+                problems.append((_NOTHING_LABELLED, "the label has ignored pixels only"))
         return _Finding(None if image is None else _size(image), dict(pixels), problems)
 
 
@@ -138,3 +153,14 @@ def _attempt(
 def _size(pixels: Tensor) -> str:
     height, width = pixels.shape[-2:]
     return f"{width}x{height}"
+
+
+def _may_miss_its_label(path: Path, image: Tensor) -> bool:
+    """Whether an image is turned so that its size does not tell which way its label was drawn."""
+    orientation = None
+    with suppress(Exception), Image.open(path) as file:  # on broken metadata Pillow raises anything
+        # To find no metadata in a PNG, Pillow would decode all of its pixels.
+        if file.format != "PNG" or re.search(rb"(?i)exif|orientation", path.read_bytes()):
+            orientation = file.getexif().get(Base.Orientation)
+    square = image.shape[-2] == image.shape[-1]
+    return orientation in ((2, 3, 4, 5, 6, 7, 8) if square else (2, 3, 4))

@@ -1,7 +1,8 @@
 """ONNX files: written, checked, and compared with torch."""
 
 import copy
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,8 +36,11 @@ class Agreement(NamedTuple):
     """Share of pixels whose likeliest class is the same."""
 
 
-def write_onnx(model: ExportModel, path: Path) -> None:
-    """Write one file whose input ``images`` has any batch, height and width."""
+def write_onnx(model: ExportModel, path: Path, *, classes: Sequence[str] = ()) -> None:
+    """Write one file whose input ``images`` has any batch, height and width.
+
+    Its metadata hold the names of the classes, what the pixels are, and the normalisation.
+    """
     program = torch.onnx.export(
         model,
         (model.random_images(*TRACED),),
@@ -50,8 +54,8 @@ def write_onnx(model: ExportModel, path: Path) -> None:
     # The exporter adds stack traces, with the folders of this machine in them.
     ir.passes.common.ClearMetadataAndDocStringPass()(program.model)
     mean, std = model.network.normalization
-    about = {"pixels": model.pixels, "mean": list(mean), "std": list(std)}
-    program.model.metadata_props.update({name: str(value) for name, value in about.items()})
+    about = {"pixels": model.pixels, "mean": str(list(mean)), "std": str(list(std))}
+    program.model.metadata_props.update({**about, "classes": json.dumps(list(classes))})
     program.save(path, external_data=False)
 
 

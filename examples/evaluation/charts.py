@@ -1,23 +1,22 @@
 """Numbers drawn: what is taken for what, and where one network is better than another."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from data_tools.description import CITYSCAPES, Class
 from files import atomic_path
-from uda_seg.datasets import TRAIN_CLASSES
 
 __all__ = ["save_bars", "save_confusion"]
 
-_CLASS_NAMES = [row.name for row in TRAIN_CLASSES]
 _BLUE, _ORANGE = "#0072B2", "#E69F00"  # of Okabe and Ito, told apart with any colour vision
 
 
-def save_confusion(path: Path, matrix: Tensor) -> None:
-    """Write a PNG of counts ``(19, 19)`` as shares of the true class, which add up to 100 % a row.
+def save_confusion(path: Path, matrix: Tensor, classes: Sequence[Class] = CITYSCAPES) -> None:
+    """Write a PNG of counts ``(K, K)`` as shares of the true class, which add up to 100 % a row.
 
     Rows of classes that do not occur stay grey.
     """
@@ -30,8 +29,9 @@ def save_confusion(path: Path, matrix: Tensor) -> None:
         share = shares[row, column]
         color = "white" if share > 50 else "black"
         axis.text(column, row, f"{share:.0f}", ha="center", va="center", color=color, fontsize=8)
-    axis.set_xticks(range(len(_CLASS_NAMES)), _CLASS_NAMES, rotation=90)
-    axis.set_yticks(range(len(_CLASS_NAMES)), _CLASS_NAMES)
+    names = [each.name for each in classes]
+    axis.set_xticks(range(len(names)), names, rotation=90, parse_math=False)
+    axis.set_yticks(range(len(names)), names, parse_math=False)
     axis.set_xlabel("predicted class")
     axis.set_ylabel("true class")
     axis.set_title("Of each class's pixels, % predicted as")
@@ -40,17 +40,20 @@ def save_confusion(path: Path, matrix: Tensor) -> None:
         figure.savefig(partial, format="png", dpi=100)
 
 
-def save_bars(path: Path, columns: Mapping[str, Tensor]) -> None:
+def save_bars(
+    path: Path, columns: Mapping[str, Tensor], classes: Sequence[Class] = CITYSCAPES
+) -> None:
     """Write a PNG of two networks' IoU a class, side by side.
 
     Args:
         path: where to.
-        columns: ``baseline`` and ``score``, each ``(3, 19)``: shares, and the lower and upper ends
+        columns: ``baseline`` and ``score``, each ``(3, K)``: shares, and the lower and upper ends
             of their intervals; NaN draws nothing.
+        classes: K of them.
     """
     figure = Figure(figsize=(7, 8), layout="constrained")
     axis = figure.subplots()
-    places = np.arange(len(_CLASS_NAMES))
+    places = np.arange(len(classes))
     for name, label, color, shift in (
         ("baseline", "baseline", _ORANGE, -0.2),
         ("score", "this network", _BLUE, 0.2),
@@ -60,7 +63,7 @@ def save_bars(path: Path, columns: Mapping[str, Tensor]) -> None:
         axis.hlines(places + shift, low, high, color="black", linewidth=1)
     for place in np.flatnonzero(columns["baseline"][0].isnan() & columns["score"][0].isnan()):
         axis.text(0.5, int(place), "does not occur", va="center", color="dimgrey", fontsize=8)
-    axis.set_yticks(places, _CLASS_NAMES)
+    axis.set_yticks(places, [each.name for each in classes], parse_math=False)
     axis.invert_yaxis()
     axis.set_xlim(0, 100)
     axis.set_xlabel("IoU in %, with 95 % intervals over images")

@@ -1,88 +1,170 @@
-"""Tensors from files, and a trained network from wherever its weights are."""
+"""A trained network with its classes: saved, and read from wherever its weights are."""
 
-import re
+import json
+from collections.abc import Mapping
+from colorsys import hsv_to_rgb
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any
+from typing import Any, NamedTuple
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from huggingface_hub import hf_hub_download
 
-from uda_seg.datasets import TRAIN_CLASSES
+from data_tools.description import CITYSCAPES, Class
+from tensor_files import load_tensors, require_finite, require_unchanged, sha256
 from uda_seg.models import BiSeNet
 
-__all__ = ["load_checkpoint", "load_tensors"]
+__all__ = ["Classes", "Trained", "load_checkpoint", "load_network", "save_network"]
 
-_HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
+Classes = tuple[Class, ...]
+_CONFIG, _WEIGHTS = "config.json", "model.safetensors"
+
+
+class Trained(NamedTuple):
+    """A network, and what its logits stand for."""
+
+    network: BiSeNet
+    classes: Classes
+
+
+def save_network(network: BiSeNet, folder: Path, *, backbone: str, classes: Classes) -> None:
+    """Write what :func:`load_network` reads, and ``BiSeNet.from_pretrained`` as well.
+
+    Names and colours of the classes and the checksum of the weights stand in ``config.json``: the
+    one file that always goes with the weights, to the hub as well.
+
+    Raises:
+        FloatingPointError: if a weight is NaN or infinite.
+    """
+    require_finite(network.state_dict(), "the network")
+    # The network's own config would name the file of weights that it began with.
+    arguments = {"num_classes": len(classes), "backbone": backbone}
+    network.save_pretrained(folder, config=arguments)
+    about = {"classes": [each._asdict() for each in classes], "sha256": sha256(folder / _WEIGHTS)}
+    (folder / _CONFIG).write_text(json.dumps(arguments | about, indent=1), encoding="utf-8")
+
+
+def load_network(name: str | Path, classes: Classes | None = None) -> Trained:
+    """Read what :func:`save_network` wrote, or ``save_pretrained``, which tells no classes.
+
+    Args:
+        name: a folder, or a name on the hub.
+        classes: refuse a network of classes with other names, or of another number of them. One
+            that does not tell them is taken to have these; without any, Cityscapes' if there are
+            19, else numbered ones.
+
+    Raises:
+        FileNotFoundError: if there is no such folder, or a file is missing. What looks like a path
+            is never looked for on the hub.
+        ValueError: if one is damaged or something else, a weight is NaN or infinite, or the
+            network has other classes.
+    """
+    try:
+        network = BiSeNet.from_pretrained(name)
+        require_finite(network.state_dict(), "its network")
+    except (TypeError, FloatingPointError) as error:
+        raise ValueError(f"expected a BiSeNet in {name}, got something else: {error}") from error
+    folder = Path(name) if Path(name).is_dir() else Path(hf_hub_download(str(name), _CONFIG)).parent
+    config = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
+    if "sha256" in config:
+        require_unchanged(folder / _WEIGHTS, config["sha256"])
+    return _with_classes(network, _named(folder / _CONFIG, config), classes, str(name))
 
 
 def load_checkpoint(
-    name: str, backbone: str | None = None, *, num_classes: int | None = None
-) -> BiSeNet:
+    name: str,
+    backbone: str | None = None,
+    *,
+    classes: Classes | None = None,
+    channels: int | None = 3,
+) -> Trained:
     """Read a network.
 
     Args:
         name: what ``save_pretrained`` wrote, a folder or a name on the hub; or a file of weights
-            of one with RGB images and 19 classes.
+            of one with RGB images.
         backbone: of the network whose weights are in a file.
-        num_classes: refuse a network of other classes, and one of other images than RGB.
+        classes: as in :func:`load_network`.
+        channels: refuse a network of other images; None takes any.
 
     Raises:
-        FileNotFoundError: if it is none of these. What looks like a path is never looked for on
-            the hub.
-        ValueError: if a file comes without a backbone or anything else with one, or holds
+        FileNotFoundError: if it is none of these.
+        ValueError: if a file comes without a backbone or anything else with one, is damaged or
             something else; or the network has other classes or channels.
     """
     path = Path(name)
     if path.is_file():
-        network = _load_weights(path, backbone)
-    elif not path.is_dir() and (path.parent.is_dir() or not _HUB_NAME.fullmatch(name)):
-        raise FileNotFoundError(
-            "expected what save_pretrained wrote, a file of weights or a name on the hub such as "
-            f"user/name, got {name}, and there is no such folder"
-        )
+        trained = _with_classes(_load_weights(path, backbone), None, classes, name)
     elif backbone is not None:
-        raise ValueError(f"expected --backbone for a file of weights only, {name} is none")
+        raise ValueError(f"expected --backbone for a file of weights only, {name} is no file")
     else:
-        try:
-            network = BiSeNet.from_pretrained(name)
-        except TypeError as error:
-            raise ValueError(
-                f"expected a BiSeNet in {name}, got something else: {error}"
-            ) from error
-    found = network.head.classify.out_channels
-    if num_classes is not None and (network.in_channels, found) != (3, num_classes):
+        trained = load_network(name, classes)
+    found = trained.network.in_channels
+    if channels not in (None, found):
         raise ValueError(
-            f"expected a network of RGB images and {num_classes} classes, got one of "
-            f"{network.in_channels} channels and {found} classes in {name}"
+            f"expected a network of images of {channels} channels, got one of {found} in {name}"
         )
-    return network
+    return trained
 
 
 def _load_weights(file: Path, backbone: str | None) -> BiSeNet:
     if backbone is None:
         raise ValueError(f"expected --backbone for the weights in {file}, which do not name it")
-    network = BiSeNet(len(TRAIN_CLASSES), backbone, pretrained_backbone=False)
+    state = load_tensors(file)
     try:
-        network.load_state_dict(load_tensors(file))
-    except (RuntimeError, TypeError, ValueError) as error:
+        number = len(state["head.classify.weight"])
+        if not number:
+            raise LookupError("no class")
+        network = BiSeNet(number, backbone, pretrained_backbone=False)
+        network.load_state_dict(state)
+    except (RuntimeError, TypeError, LookupError, AttributeError) as error:
         raise ValueError(
-            f"expected the weights of a BiSeNet of {len(TRAIN_CLASSES)} classes over {backbone} "
-            f"in {file}, got something else; is it of another --backbone?"
+            f"expected the weights of a BiSeNet over {backbone} in {file}, got something else; is "
+            "it of another --backbone?"
         ) from error
     return network
 
 
-def load_tensors(file: Path) -> Any:
-    """Read what ``torch.save`` or safetensors wrote; no code of the file is run.
+def _with_classes(
+    network: BiSeNet, named: Classes | None, wanted: Classes | None, place: str
+) -> Trained:
+    number = network.head.classify.out_channels
+    classes = named or wanted or (CITYSCAPES if number == len(CITYSCAPES) else _numbered(number))
+    if wanted is not None and (number, _names(classes)) != (len(wanted), _names(wanted)):
+        told = f", {_names(named)}" if named else ""
+        raise ValueError(
+            f"expected a network of the {len(wanted)} classes {_names(wanted)}, got one of "
+            f"{number}{told} in {place}"
+        )
+    return Trained(network, wanted or classes)
 
-    Raises:
-        ValueError: if it is neither.
-    """
+
+def _names(classes: Classes) -> str:
+    return ", ".join(each.name for each in classes)
+
+
+def _named(file: Path, config: Mapping[str, Any]) -> Classes | None:
+    """The classes that a ``config.json`` tells."""
+    if "classes" not in config:
+        return None
     try:
-        if file.suffix == ".safetensors":
-            return load_file(file)
-        return torch.load(file, "cpu", weights_only=True)
-    except (RuntimeError, LookupError, EOFError, SafetensorError, UnpicklingError) as error:
-        raise ValueError(f"expected tensors in {file}, got something else") from error
+        classes = tuple(
+            Class(str(each["name"]), _rgb(*each["color"])) for each in config["classes"]
+        )
+        if len(classes) != config["num_classes"]:
+            raise ValueError(f"{len(classes)} for {config['num_classes']}")
+    except (LookupError, TypeError, ValueError) as error:
+        raise ValueError(
+            f'expected "classes" of {file} to have a name and a color [r, g, b] for each, got '
+            f"something else: {error}"
+        ) from error
+    return classes
+
+
+def _rgb(red: int, green: int, blue: int) -> tuple[int, int, int]:
+    return tuple(bytes((red, green, blue)))  # type: ignore[return-value]  # which checks the range
+
+
+def _numbered(number: int) -> Classes:
+    """Names and colours for classes of which nothing is known."""
+    hues = (hsv_to_rgb(each / number, 0.8, 0.9) for each in range(number))
+    colors = (_rgb(*(round(255 * part) for part in hue)) for hue in hues)
+    return tuple(Class(f"class {each}", color) for each, color in enumerate(colors))

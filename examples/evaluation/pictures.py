@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from data_tools.description import CITYSCAPES, Class
 from evaluation.scoring import predict, predict_logits
 from files import atomic_path
-from training.data import evenly_spaced
-from uda_seg.datasets import IGNORE_INDEX, TRAIN_CLASSES, Sample, SegmentationFolder
+from training.domains import evenly_spaced
+from uda_seg.datasets import IGNORE_INDEX, Sample, SegmentationFolder
 from uda_seg.models import BiSeNet
 
 __all__ = [
@@ -33,14 +34,15 @@ __all__ = [
 
 Picture = NDArray[np.uint8]
 """``(H, W, 3)`` RGB."""
-_PALETTE = np.zeros((256, 3), dtype=np.uint8)  # ignored pixels are black
-_PALETTE[: len(TRAIN_CLASSES)] = [row.color for row in TRAIN_CLASSES]
+Classes = tuple[Class, ...]
 _WRONG = (213, 94, 0)  # vermilion, told apart from grey with any colour vision
 
 
-def colorize(train_ids: Tensor) -> Picture:
-    """Paint train ids ``(H, W)`` in the colours of Cityscapes, ``(H, W, 3)`` RGB."""
-    painted: Picture = _PALETTE[train_ids.cpu().numpy()]
+def colorize(train_ids: Tensor, classes: Classes = CITYSCAPES) -> Picture:
+    """Paint train ids ``(H, W)`` in the colours of their classes, ``(H, W, 3)`` RGB."""
+    palette = np.zeros((256, 3), dtype=np.uint8)  # ignored pixels are black
+    palette[: len(classes)] = [each.color for each in classes]
+    painted: Picture = palette[train_ids.cpu().numpy()]
     return painted
 
 
@@ -61,38 +63,43 @@ def entropy_map(logits: Tensor) -> Picture:
     return painted
 
 
-def overlay(image: Tensor, train_ids: Tensor, *, opacity: float) -> Picture:
+def overlay(
+    image: Tensor, train_ids: Tensor, *, opacity: float, classes: Classes = CITYSCAPES
+) -> Picture:
     """Paint train ids ``(H, W)`` over a uint8 image ``(3, H, W)``, with the legend below.
 
     Returns:
         RGB of the image's width, higher by the legend.
     """
     pixels = image.permute(1, 2, 0).cpu().numpy()
-    blend = (1 - opacity) * pixels + opacity * colorize(train_ids)
-    return np.concatenate((blend.round().astype(np.uint8), _legend_strip(image.shape[2])))
+    blend = (1 - opacity) * pixels + opacity * colorize(train_ids, classes)
+    legend = _legend_strip(image.shape[2], classes)
+    return np.concatenate((blend.round().astype(np.uint8), legend))
 
 
 @cache
-def _legend_strip(width: int) -> Picture:
+def _legend_strip(width: int, classes: Classes) -> Picture:
     size = max(10, width // 64)
     font = ImageFont.load_default(size)
     line = round(1.6 * size)
-    column = ceil(max(font.getlength(row.name) for row in TRAIN_CLASSES)) + 2 * line
+    column = ceil(max(font.getlength(each.name) for each in classes)) + 2 * line
     columns = max(1, width // column)
-    strip = Image.new("RGB", (width, ceil(len(TRAIN_CLASSES) / columns) * line), "white")
+    strip = Image.new("RGB", (width, ceil(len(classes) / columns) * line), "white")
     draw = ImageDraw.Draw(strip)
-    for place, row in enumerate(TRAIN_CLASSES):
+    for place, each in enumerate(classes):
         left, top = place % columns * column, place // columns * line
-        draw.rectangle((left + 2, top + 2, left + line - 3, top + line - 3), fill=row.color)
-        draw.text((left + 1.3 * line, top + line / 2), row.name, "black", font, anchor="lm")
+        draw.rectangle((left + 2, top + 2, left + line - 3, top + line - 3), fill=each.color)
+        draw.text((left + 1.3 * line, top + line / 2), each.name, "black", font, anchor="lm")
     return np.asarray(strip)
 
 
-def prediction_strip(network: BiSeNet, sample: Sample, *, size: tuple[int, int]) -> Picture:
+def prediction_strip(
+    network: BiSeNet, sample: Sample, *, size: tuple[int, int], classes: Classes = CITYSCAPES
+) -> Picture:
     """Truth and prediction of one sample, side by side."""
     height, width = sample.label.shape
     ids = predict(network, sample.image[None], size=size, label_size=(height, width))[0]
-    return np.concatenate((colorize(sample.label), colorize(ids)), axis=1)
+    return np.concatenate((colorize(sample.label, classes), colorize(ids, classes)), axis=1)
 
 
 def save_comparison(
@@ -102,17 +109,18 @@ def save_comparison(
     *,
     size: tuple[int, int],
     lines: int = 4,
+    classes: Classes = CITYSCAPES,
 ) -> None:
     """Write a PNG: one line for each of some evenly spaced samples, one column a network."""
     rows = []
     for sample in (data[index] for index in evenly_spaced(len(data), lines)):
         height, width = sample.label.shape
-        line = {"image": _picture(sample.image), "truth": colorize(sample.label)}
+        line = {"image": _picture(sample.image), "truth": colorize(sample.label, classes)}
         for name, network in networks.items():
             ids = predict(network, sample.image[None], size=size, label_size=(height, width))
-            line[name] = colorize(ids[0])
+            line[name] = colorize(ids[0], classes)
         rows.append(line)
-    _save_panels(path, rows)
+    _save_panels(path, rows, classes)
 
 
 def save_error_maps(
@@ -122,6 +130,7 @@ def save_error_maps(
     merged: Tensor,
     *,
     size: tuple[int, int] | None,
+    classes: Classes = CITYSCAPES,
 ) -> None:
     """Write a PNG with one line a sample: prediction, errors and entropy of one network.
 
@@ -135,16 +144,16 @@ def save_error_maps(
         lines.append(
             {
                 "image": _picture(image),
-                "truth": colorize(label),
-                "prediction": colorize(ids),
+                "truth": colorize(label, classes),
+                "prediction": colorize(ids, classes),
                 "errors (vermilion)": error_map(ids, label, image),
                 "entropy (dark sure, bright torn)": entropy_map(logits),
             }
         )
-    _save_panels(path, lines)
+    _save_panels(path, lines, classes)
 
 
-def _save_panels(path: Path, lines: Sequence[Mapping[str, Picture]]) -> None:
+def _save_panels(path: Path, lines: Sequence[Mapping[str, Picture]], classes: Classes) -> None:
     """Write a PNG of titled pictures in lines and columns, with the legend of classes."""
     columns = len(lines[0])
     height, width = next(iter(lines[0].values())).shape[:2]
@@ -156,12 +165,18 @@ def _save_panels(path: Path, lines: Sequence[Mapping[str, Picture]]) -> None:
             axis.imshow(picture, interpolation="nearest")
             axis.set_title(title)
             axis.set_axis_off()
-    patches = [
-        Patch(color="#{:02x}{:02x}{:02x}".format(*row.color), label=row.name)
-        for row in TRAIN_CLASSES
-    ]
-    patches.append(Patch(color="black", label="ignored"))
-    figure.legend(handles=patches, loc="outside lower center", ncols=10, frameon=False)
+    colors = ["#{:02x}{:02x}{:02x}".format(*each.color) for each in classes]
+    legend = figure.legend(
+        handles=[
+            Patch(color=color, label=str(place)) for place, color in enumerate([*colors, "k"])
+        ],
+        loc="outside lower center",
+        ncols=10,
+        frameon=False,
+    )
+    names = [*(each.name for each in classes), "ignored"]
+    for text, name in zip(legend.get_texts(), names, strict=True):
+        text.set(text=name, parse_math=False)  # for matplotlib, $ and a leading _ mean something
     with atomic_path(path) as partial:
         figure.savefig(partial, format="png", dpi=80, bbox_inches="tight")
 

@@ -4,10 +4,22 @@ import torch
 from torch import Tensor
 
 from data_tools.catalogue import Name
+from data_tools.description import CITYSCAPES, Class
 from uda_seg.datasets import TRAIN_CLASSES
 from uda_seg.metrics import iou_from_confusion, merge_classes, pixel_accuracy
 
-__all__ = ["CATEGORIES", "SCORES", "merge_predictions", "merging", "protocol_scores"]
+__all__ = [
+    "CATEGORIES",
+    "SCORES",
+    "are_of_cityscapes",
+    "merge_predictions",
+    "merging",
+    "protocol_scores",
+    "require_counts",
+    "score_names",
+]
+
+Classes = tuple[Class, ...]
 
 CATEGORIES = list(dict.fromkeys(row.category for row in TRAIN_CLASSES))
 _CATEGORY_OF_CLASS = torch.tensor([CATEGORIES.index(row.category) for row in TRAIN_CLASSES])
@@ -30,15 +42,35 @@ SCORES = [
     *(row.name for row in TRAIN_CLASSES),
     *(f"category {name}" for name in CATEGORIES),
 ]
-"""What :func:`protocol_scores` returns, in order."""
+"""What :func:`protocol_scores` returns for the 19 classes of Cityscapes, in order."""
+_OF_ANY_CLASSES = ["mIoU", "pixel accuracy"]
 
 
-def protocol_scores(matrices: Tensor) -> Tensor:
-    """All scores of confusion matrices ``(..., 19, 19)``, float64 shares ``(..., 31)``.
+def score_names(classes: Classes) -> list[str]:
+    """What :func:`protocol_scores` returns for these classes, in order.
+
+    SYNTHIA's two means and the categories are of Cityscapes' classes alone.
+
+    Raises:
+        ValueError: if a class is named like another score.
+    """
+    if are_of_cityscapes(classes):
+        return SCORES
+    names = [each.name for each in classes]
+    if taken := {*names} & {*_OF_ANY_CLASSES}:
+        raise ValueError(f"expected a class to be named unlike a score, got {', '.join(taken)}")
+    return _OF_ANY_CLASSES + names
+
+
+def protocol_scores(matrices: Tensor, classes: Classes = CITYSCAPES) -> Tensor:
+    """All scores of confusion matrices ``(..., K, K)``, float64 shares ``(..., S)``.
 
     NaN where a class is in neither truth nor prediction, and where nothing is to be scored.
     """
     iou = iou_from_confusion(matrices)
+    if not are_of_cityscapes(classes):
+        overall = [iou.nanmean(-1), pixel_accuracy(matrices)]
+        return torch.cat([torch.stack(overall, -1), iou], -1)
     category_iou = iou_from_confusion(merge_classes(matrices, _CATEGORY_OF_CLASS))
     overall = [
         iou.nanmean(-1),
@@ -50,18 +82,43 @@ def protocol_scores(matrices: Tensor) -> Tensor:
     return torch.cat([torch.stack(overall, -1), iou, category_iou], -1)
 
 
+def are_of_cityscapes(classes: Classes) -> bool:
+    """Whatever their colours."""
+    return [each.name for each in classes] == [each.name for each in CITYSCAPES]
+
+
 def _mean_without(iou: Tensor, left_out: set[str]) -> Tensor:
     return iou[..., [row.name not in left_out for row in TRAIN_CLASSES]].nanmean(-1)
 
 
-def merging(data_set: Name) -> Tensor:
-    """The train id that each predicted one counts as on a data set's labels, ``(19,)``."""
-    ids = torch.arange(len(TRAIN_CLASSES))
+def merging(data_set: Name, num_classes: int = len(TRAIN_CLASSES)) -> Tensor:
+    """The train id that each predicted one counts as on a data set's labels, ``(K,)``."""
+    ids = torch.arange(num_classes)
     for train_id, counts_as in _MERGED.get(data_set, {}).items():
         ids[train_id] = counts_as
     return ids
 
 
 def merge_predictions(matrices: Tensor, data_set: Name) -> Tensor:
-    """Confusion matrices ``(..., 19, 19)``, each class predicted as what it counts as."""
-    return torch.zeros_like(matrices).index_add_(-1, merging(data_set), matrices)
+    """Confusion matrices ``(..., K, K)``, each class predicted as what it counts as."""
+    merged = merging(data_set, matrices.shape[-1])
+    return torch.zeros_like(matrices).index_add_(-1, merged, matrices)
+
+
+def require_counts(matrix: object, num_classes: int) -> None:
+    """Refuse what is no confusion matrix of so many classes.
+
+    Raises:
+        ValueError: if it is something else.
+    """
+    if not isinstance(matrix, Tensor) or matrix.dtype != torch.int64:
+        raise ValueError(f"expected a confusion matrix of int64, got {_kind(matrix)}")
+    if matrix.shape != (num_classes, num_classes) or matrix.min() < 0:
+        raise ValueError(
+            f"expected counts of {num_classes}x{num_classes}, got {tuple(matrix.shape)} from "
+            f"{matrix.min() if matrix.numel() else 'nothing'} on"
+        )
+
+
+def _kind(value: object) -> str:
+    return str(value.dtype) if isinstance(value, Tensor) else type(value).__name__

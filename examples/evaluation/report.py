@@ -1,7 +1,8 @@
 """The report of an evaluation: scores with intervals, tables and charts."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from math import isnan
 from pathlib import Path
 from typing import Any
@@ -9,18 +10,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from data_tools.description import CITYSCAPES
 from evaluation.charts import save_bars, save_confusion
 from evaluation.environment import environment
-from evaluation.loading import load_tensors
-from evaluation.protocol import SCORES, protocol_scores
-from evaluation.tables import markdown_table
-from uda_seg.datasets import TRAIN_CLASSES
+from evaluation.loading import Classes
+from evaluation.protocol import protocol_scores, require_counts, score_names
+from evaluation.tables import escaped, markdown_table
+from tensor_files import load_tensors
 from uda_seg.metrics import bootstrap_interval
 
-__all__ = ["load_matrices", "score_intervals", "write_report"]
+__all__ = ["Matrices", "load_matrices", "require_baseline", "score_intervals", "write_report"]
 
 Matrices = Mapping[str, Tensor]
-_CLASSES = [SCORES.index(row.name) for row in TRAIN_CLASSES]
 _TEXT = """\
 # {network} on {data_set}, {split}
 
@@ -33,56 +34,82 @@ other. {date}, torch {torch}, {device}.
 """
 
 
-def score_intervals(matrices: Matrices, baseline: Matrices | None = None) -> dict[str, Tensor]:
+def score_intervals(
+    matrices: Matrices, baseline: Matrices | None = None, classes: Classes = CITYSCAPES
+) -> dict[str, Tensor]:
     """The protocol's scores with 95 % intervals, and the gain over another network.
 
     Args:
-        matrices: the confusion matrix ``(19, 19)`` of each image, by its name.
+        matrices: the confusion matrix ``(K, K)`` of each image, by its name.
         baseline: those of another network on the same images.
+        classes: K of them.
 
     Returns:
         ``score`` and, with a baseline, ``baseline`` and ``gain``: each ``(3, S)`` shares in the
-        order of :data:`SCORES`: the value, then the lower and the upper end of its interval.
+        order of :func:`score_names`: the value, then the lower and the upper end of its interval.
 
     Raises:
         ValueError: if no pixel is labelled, or the baseline is of other images.
     """
+    if baseline is not None:
+        require_baseline(baseline, list(matrices))
     runs = [matrices] if baseline is None else [matrices, baseline]
-    if any(run.keys() != matrices.keys() for run in runs):
-        raise ValueError(
-            f"expected a baseline of the same {len(matrices)} images, got {len(runs[-1])} of which "
-            f"{len(matrices.keys() & runs[-1].keys())} are the same"
-        )
     stack = torch.stack([torch.stack([run[name] for run in runs]) for name in matrices])
     if not stack.any():
         raise ValueError("expected a labelled pixel to score by, got labels of 255 only")
-    ends = bootstrap_interval(stack, _with_gain)
-    columns = torch.stack([_with_gain(stack.sum(0)), *ends], 1)
+    statistic = partial(_with_gain, classes=classes)
+    ends = bootstrap_interval(stack, statistic)
+    columns = torch.stack([statistic(stack.sum(0)), *ends], 1)
     return dict(zip(("score", "baseline", "gain"), columns, strict=False))
 
 
-def _with_gain(stack: Tensor) -> Tensor:
-    """Scores of counts ``(..., runs, 19, 19)`` and, of two runs, how far the first is ahead."""
-    each = protocol_scores(stack)
+def require_baseline(baseline: Matrices, names: Sequence[str]) -> None:
+    """Refuse a baseline of other images.
+
+    Raises:
+        ValueError: if it is not of the images of these names.
+    """
+    if baseline.keys() != {*names}:
+        raise ValueError(
+            f"expected a baseline of the same {len(names)} images, got {len(baseline)} of which "
+            f"{len(baseline.keys() & {*names})} are the same"
+        )
+
+
+def _with_gain(stack: Tensor, classes: Classes) -> Tensor:
+    """Scores of counts ``(..., runs, K, K)`` and, of two runs, how far the first is ahead."""
+    each = protocol_scores(stack, classes)
     return torch.cat([each, each[..., :1, :] - each[..., 1:, :]], -2)
 
 
-def load_matrices(evaluation: Path) -> Matrices:
+def load_matrices(evaluation: Path, num_classes: int = len(CITYSCAPES)) -> Matrices:
     """The confusion matrices of the images of an earlier evaluation.
 
     Raises:
         FileNotFoundError: if ``evaluation`` is no output of ``evaluate.py``.
-        ValueError: if its file is broken.
+        ValueError: if its file is damaged or something else, or of other classes.
     """
     file = evaluation / "matrices.pt"
     if not file.is_file():
         raise FileNotFoundError(f"expected the output of examples/evaluate.py, found no {file}")
-    matrices: Matrices = load_tensors(file)
-    return matrices
+    matrices: Any = load_tensors(file)
+    if not isinstance(matrices, dict) or not matrices:
+        raise ValueError(f"expected confusion matrices in {file}, got something else")
+    try:
+        for matrix in matrices.values():
+            require_counts(matrix, num_classes)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
+    found: Matrices = matrices
+    return found
 
 
 def write_report(
-    folder: Path, config: dict[str, Any], matrices: Matrices, baseline: Matrices | None = None
+    folder: Path,
+    config: dict[str, Any],
+    matrices: Matrices,
+    baseline: Matrices | None = None,
+    classes: Classes = CITYSCAPES,
 ) -> str:
     """Write all tables and charts of an evaluation; return the report in Markdown.
 
@@ -91,19 +118,24 @@ def write_report(
         config: the settings, with network, data_set, split and size.
         matrices: as in :func:`score_intervals`, as is ``baseline``.
         baseline: those of another network on the same images.
+        classes: of all of them.
     """
     torch.manual_seed(0)
-    columns = score_intervals(matrices, baseline)
+    columns, names = score_intervals(matrices, baseline, classes), score_names(classes)
     total = torch.stack(list(matrices.values())).sum(0)
     about = {**config, "images": len(matrices), **environment()}
-    plain = {name: _plain(column) for name, column in columns.items()}
+    plain = {run: _plain(names, column) for run, column in columns.items()}
     results = {"about": about, **plain, "confusion matrix": total.tolist()}
     (folder / "evaluation.json").write_text(json.dumps(results, indent=1, default=str))
     torch.save(dict(matrices), folder / "matrices.pt")
-    save_confusion(folder / "confusion.png", total)
+    save_confusion(folder / "confusion.png", total, classes)
     if baseline is not None:
-        save_bars(folder / "bars.png", {n: column[:, _CLASSES] for n, column in columns.items()})
-    rows = [[score, *(_cell(column[score]) for column in plain.values())] for score in SCORES]
+        places = [names.index(each.name) for each in classes]
+        ious = {run: column[:, places] for run, column in columns.items()}
+        save_bars(folder / "bars.png", ious, classes)
+    rows = [
+        [escaped(score), *(_cell(column[score]) for column in plain.values())] for score in names
+    ]
     table = markdown_table(["", *plain], rows)
     text = _TEXT.format(**about, seen=config["size"] or "their own size", table=table)
     charts = "".join(f"\n![{file.stem}]({file.name})\n" for file in sorted(folder.glob("*.png")))
@@ -111,9 +143,9 @@ def write_report(
     return text
 
 
-def _plain(column: Tensor) -> dict[str, list[float] | None]:
+def _plain(names: Sequence[str], column: Tensor) -> dict[str, list[float] | None]:
     """Value, lower and upper end of each score; none where the class does not occur."""
-    triples = zip(SCORES, column.T.tolist(), strict=True)
+    triples = zip(names, column.T.tolist(), strict=True)
     return {name: None if isnan(triple[0]) else triple for name, triple in triples}
 
 

@@ -11,15 +11,18 @@ import torch
 from lightning_fabric import Fabric
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from torch import Tensor
 
+from data_tools.description import CITYSCAPES
 from evaluation.environment import environment
+from evaluation.loading import Classes, load_network, save_network
 from evaluation.pictures import prediction_strip, save_comparison
+from evaluation.protocol import require_counts
 from files import atomic_path, folder_lock, require_same_settings
 from training.config import TrainingConfig, changed_settings
-from training.data import Domains
+from training.domains import Domains
 from training.logger import TrainingLogger
-from uda_seg.datasets import TRAIN_CLASSES
 from uda_seg.metrics import iou_from_confusion, pixel_accuracy
 from uda_seg.models import BiSeNet
 
@@ -72,6 +75,7 @@ def load_or_train(
     config: TrainingConfig,
     rows: Mapping[str, Row],
     train: Callable[[str, Row], Result],
+    classes: Classes = CITYSCAPES,
 ) -> dict[str, Result]:
     """Read each row's result from ``OUTPUT/NAME``, or train it and write the result there.
 
@@ -83,42 +87,54 @@ def load_or_train(
         config: the settings of the training.
         rows: the settings of each row, a dataclass.
         train: takes a name and a row.
+        classes: of the networks.
 
     Raises:
         FileExistsError: if a folder is something else, or was made with other settings.
+        ValueError: if a result is damaged, or of other classes. All that are there are read before
+            anything is trained.
         BlockingIOError: if another run writes to the output.
     """
-    results = {}
     with folder_lock(config.output, enabled=fabric.is_global_zero):
+        folders = {name: config.output / name.replace(" ", "-") for name in rows}
+        settings = {n: changed_settings(config, row, fabric.world_size) for n, row in rows.items()}
+        done = {n: _load(f, settings[n], classes) for n, f in folders.items() if f.exists()}
         for name, row in rows.items():
-            folder = config.output / name.replace(" ", "-")
-            settings = changed_settings(config, row, fabric.world_size)
-            if folder.exists():
-                results[name] = _load(folder, settings)
-                continue
-            results[name] = train(name, row)
-            if fabric.is_global_zero:
-                _save(folder, settings, results[name], config.backbone)
-    return results
+            if name not in done:
+                done[name] = train(name, row)
+                if fabric.is_global_zero:
+                    _save(folders[name], settings[name], done[name], config.backbone, classes)
+    return {name: done[name] for name in rows}
 
 
-def _load(folder: Path, settings: Mapping[str, Any]) -> Result:
-    score = require_same_settings(folder / MANIFEST, settings)["score"]
-    evaluations = tuple(Evaluation(**each) for each in score["evaluations"])
-    network = BiSeNet.from_pretrained(folder)
-    return Result(network, torch.tensor(score["confusion"]), score["seconds"], evaluations)
+def _load(folder: Path, settings: Mapping[str, Any], classes: Classes) -> Result:
+    manifest = folder / MANIFEST
+    content = require_same_settings(manifest, settings)
+    network = load_network(folder, classes).network
+    try:
+        score = content["score"]
+        evaluations = tuple(Evaluation(**each) for each in score["evaluations"])
+        confusion = torch.tensor(score["confusion"])
+        require_counts(confusion, len(classes))
+        seconds = float(score["seconds"])
+    except (LookupError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"expected {manifest} to hold a score, got something else: {error!r}; remove {folder} "
+            "to train it anew"
+        ) from error
+    return Result(network, confusion, seconds, evaluations)
 
 
-def _save(folder: Path, settings: Mapping[str, Any], result: Result, backbone: str) -> None:
+def _save(
+    folder: Path, settings: Mapping[str, Any], result: Result, backbone: str, classes: Classes
+) -> None:
     score = {
         "confusion": result.confusion.tolist(),
         "seconds": result.seconds,
         "evaluations": [each._asdict() for each in result.evaluations],
     }
     with atomic_path(folder) as partial:
-        # The network's own config would name the file of weights that it began with.
-        arguments = {"num_classes": len(TRAIN_CLASSES), "backbone": backbone}
-        result.network.save_pretrained(partial, config=arguments)
+        save_network(result.network, partial, backbone=backbone, classes=classes)
         (partial / MANIFEST).write_text(json.dumps({"settings": settings, "score": score}))
 
 
@@ -127,7 +143,9 @@ def log_result(
 ) -> None:
     """Draw the score of a trained network, and keep a picture of one prediction."""
     logger.log({"held-out/mIoU": result.miou}, config.steps)
-    picture = prediction_strip(result.network, domains.held_out[0], size=config.size)
+    picture = prediction_strip(
+        result.network, domains.held_out[0], size=config.size, classes=domains.classes
+    )
     logger.picture("held-out", picture, config.steps)
 
 
@@ -136,22 +154,26 @@ def show_results(
 ) -> None:
     """Write ``results.json`` and ``comparison.png`` to the output, and print the table."""
     rows = {name: {training.seed: result} for name, result in results.items()}
-    write_results(training.output / "results.json", config, rows)
+    write_results(training.output / "results.json", config, rows, domains.classes)
     networks = {name: result.network for name, result in results.items()}
     file = training.output / "comparison.png"
-    save_comparison(file, domains.held_out, networks, size=training.size)
+    save_comparison(file, domains.held_out, networks, size=training.size, classes=domains.classes)
     console = Console()
-    console.print(iou_table(results))
+    console.print(iou_table(results, domains.classes))
     text = f"see {file}; tensorboard --logdir {training.output}"
     console.print(text, markup=False, soft_wrap=True)
 
 
 def write_results(
-    file: Path, config: Any, rows: Mapping[str, Mapping[int, Result]], **about: Any
+    file: Path,
+    config: Any,
+    rows: Mapping[str, Mapping[int, Result]],
+    classes: Classes = CITYSCAPES,
+    **about: Any,
 ) -> None:
     """Write ``results.json``: the settings, the environment, and each row's figures by seed."""
     figures = {
-        name: {str(seed): _figures(result) for seed, result in seeds.items()}
+        name: {str(seed): _figures(result, classes) for seed, result in seeds.items()}
         for name, seeds in rows.items()
     }
     content = {"config": asdict(config), "environment": environment(), **about, "rows": figures}
@@ -161,13 +183,20 @@ def write_results(
 
 def read_results(file: Path) -> dict[str, dict[int, dict[str, Any]]]:
     """The figures of each row by seed, from a ``results.json``."""
-    rows = json.loads(file.read_text())["rows"]
-    return {name: {int(seed): each for seed, each in seeds.items()} for name, seeds in rows.items()}
+    try:
+        rows = json.loads(file.read_text(encoding="utf-8"))["rows"]
+        return {
+            name: {int(seed): each for seed, each in seeds.items()} for name, seeds in rows.items()
+        }
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"expected {file} to be a results.json, got something else: {error!r}"
+        ) from error
 
 
-def _figures(result: Result) -> dict[str, Any]:
+def _figures(result: Result, classes: Classes) -> dict[str, Any]:
     """Shares in [0, 1], None for a class that does not occur."""
-    names = [row.name for row in TRAIN_CLASSES]
+    names = [each.name for each in classes]
     iou = iou_from_confusion(result.confusion).tolist()
     return {
         "mIoU": result.miou,
@@ -178,14 +207,14 @@ def _figures(result: Result) -> dict[str, Any]:
     }
 
 
-def iou_table(results: Mapping[str, Result]) -> Table:
+def iou_table(results: Mapping[str, Result], classes: Classes = CITYSCAPES) -> Table:
     """One column a network, one row a class, then mIoU and pixel accuracy, in per cent."""
     table = Table("class", title="IoU on held-out target images, %")
     for name in results:
         table.add_column(name, justify="right")
     ious = [iou_from_confusion(result.confusion) for result in results.values()]
-    for row in TRAIN_CLASSES:
-        table.add_row(row.name, *(_percent(iou[row.train_id]) for iou in ious))
+    for train_id, each in enumerate(classes):
+        table.add_row(Text(each.name), *(_percent(iou[train_id]) for iou in ious))
     table.add_section()
     table.add_row("mIoU", *(_percent(iou.nanmean()) for iou in ious), style="bold")
     accuracies = [pixel_accuracy(result.confusion) for result in results.values()]

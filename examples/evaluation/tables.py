@@ -1,8 +1,14 @@
 """Tables as Markdown."""
 
+import re
 from collections.abc import Iterable, Sequence
 
-__all__ = ["markdown_table"]
+__all__ = ["escaped", "markdown_table"]
+
+
+def escaped(text: str) -> str:
+    """Text that a person chose, as Markdown that shows it as it is."""
+    return re.sub(r"([\\`*_{}\[\]<>#|~$])", r"\\\1", text)
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

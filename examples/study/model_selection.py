@@ -12,7 +12,7 @@ from evaluation.results import Evaluation
 from gta2city import MAPS
 from study.criteria import certainty_and_diversity, discriminator_confusion, fda_consistency
 from study.recipes import Recipe
-from training.data import Domains, evenly_spaced
+from training.domains import Domains, evenly_spaced
 from training.networks import Networks
 from training.statistics import BOUNDARY
 from uda_seg.datasets import SegmentationFolder

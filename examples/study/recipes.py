@@ -19,7 +19,8 @@ from gta2city import (
 )
 from self_training import AdaBN, Row
 from training.batch_norm import frozen_running_stats
-from training.data import Batch, Labels
+from training.data import Batch
+from training.domains import Labels
 from training.networks import Networks, upsample
 from training.teacher import SelfTraining
 from uda_seg.discriminators import FullyConv

@@ -17,7 +17,7 @@ from study.recipes import Recipe
 from training.batch_norm import average_running_statistics
 from training.checkpoint import Checkpoint
 from training.config import TrainingConfig
-from training.data import Domains, Labels
+from training.domains import Domains, Labels
 from training.logger import TrainingLogger
 from training.teacher import update_teacher
 from uda_seg.metrics import iou_from_confusion
@@ -49,13 +49,14 @@ def run_study(
     needed = dict.fromkeys([*names, *(row.of for row in adabn.values())])
     recipes = {name: row for name in needed if isinstance(row := rows[name], Recipe)}
     train = partial(train_row, fabric, config, domains, evaluate_every)
-    results = load_or_train(fabric, config, recipes, train)
+    classes = domains["source"].classes
+    results = load_or_train(fabric, config, recipes, train, classes)
     adabn = {name: AdaBN(row.of, rows[row.of]) for name, row in adabn.items()}
 
     def adapt(_: str, row: AdaBN) -> Result:
         return adabn_row(fabric, config, domains["source"], results[row.of])
 
-    results |= load_or_train(fabric, config, adabn, adapt)
+    results |= load_or_train(fabric, config, adabn, adapt, classes)
     return {name: results[name] for name in names}
 
 

@@ -10,7 +10,6 @@ from evaluation.results import Result
 from evaluation.tables import markdown_table
 from study.model_selection import chosen_evaluations
 from study.recipes import Recipe
-from uda_seg.datasets import TRAIN_CLASSES
 from uda_seg.metrics import gap_recovered
 
 __all__ = ["selection_table", "study_table"]
@@ -52,7 +51,7 @@ def study_table(
                 _gain(values, scores),
                 _gap(values, scores),
                 f"{mean(result.seconds for result in results[name].values()) / steps:.2f}",
-                *_discriminator_cost(rows[name], size),
+                *_discriminator_cost(rows[name], size, results[name]),
             )
             for name, values in scores.items()
         ],
@@ -102,13 +101,16 @@ def _gap(values: Sequence[float], scores: Mapping[str, Sequence[float]]) -> str:
     return _spread([100 * gap_recovered(*each) for each in ends])
 
 
-def _discriminator_cost(row: object, size: tuple[int, int]) -> tuple[str, str]:
+def _discriminator_cost(
+    row: object, size: tuple[int, int], seeds: Mapping[int, Result]
+) -> tuple[str, str]:
     """Parameters, and multiply-adds of one pass over the maps of an image."""
     if not isinstance(row, Recipe) or row.adversarial is None:
         return "-", "-"
-    discriminator = row.discriminator(len(TRAIN_CLASSES)).to("meta")
+    num_classes = len(next(iter(seeds.values())).confusion)
+    discriminator = row.discriminator(num_classes).to("meta")
     with FlopCounterMode(display=False) as counter:
-        discriminator(torch.empty(1, len(TRAIN_CLASSES), *size, device="meta"))
+        discriminator(torch.empty(1, num_classes, *size, device="meta"))
     parameters = sum(parameter.numel() for parameter in discriminator.parameters())
     return f"{parameters:,}", f"{counter.get_total_flops() / 2e9:.3f}"
 

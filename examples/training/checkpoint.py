@@ -1,9 +1,9 @@
 """The state of a training in one file, from which it resumes bit for bit."""
 
-import pickle
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from math import isfinite
+from operator import index
 from typing import Any, Protocol
 
 import torch
@@ -11,6 +11,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from files import atomic_path, differences
+from tensor_files import load_tensors, require_finite
 from training.config import TrainingConfig, changed_settings
 
 __all__ = ["Checkpoint", "Stateful"]
@@ -73,35 +74,48 @@ class Checkpoint:
                 or a GPU instead of a CPU.
             OSError: if it cannot be read.
         """
-        if not self.file.is_file():
+        if not self.file.exists():
             return 0
+        anew = "remove it, and the training begins anew"
         try:
-            content = torch.load(self.file, "cpu", weights_only=True)
-            settings, parts = content["settings"], content["parts"]
+            content = load_tensors(self.file)
+        except ValueError as error:
+            raise OSError(f"{error}; {anew}") from error
+        try:
+            self._require_mine(content["settings"], content["parts"], content["random_states"])
+            for name, part in self.parts.items():
+                part.load_state_dict(content["parts"][name])
             torch_state, cuda_state = content["random_states"][self.fabric.global_rank]
-        except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, TypeError) as error:
+            torch.set_rng_state(torch_state)
+            if cuda_state is not None:
+                torch.cuda.set_rng_state(cuda_state, self.fabric.device)
+            step, seconds = index(content["step"]), float(content["seconds"])
+            if step < 1 or not seconds >= 0:
+                raise ValueError(f"step {step} after {seconds} seconds")
+        except OSError:
+            raise
+        except Exception as error:  # each part has its own way to say that a state is none of its
             raise OSError(
-                f"expected {self.file} to be a checkpoint, got something else: {error}; remove it"
+                f"expected {self.file} to be a checkpoint, got something else: "
+                f"{type(error).__name__}: {error}; {anew}"
             ) from error
+        self.step, self.seconds = step, seconds
+        return step
+
+    def _require_mine(self, settings: Any, parts: Any, random_states: Any) -> None:
         if others := differences(settings, self.settings):
             raise FileExistsError(
                 f"expected {self.file} to be a checkpoint of the same settings, got one with "
                 f"{others}; choose another folder or remove it"
             )
-        device = self.fabric.device
-        if parts.keys() != self.parts.keys() or (cuda_state is None) == (device.type == "cuda"):
+        _, cuda_state = random_states[self.fabric.global_rank]
+        device = self.fabric.device.type
+        if parts.keys() != self.parts.keys() or (cuda_state is None) == (device == "cuda"):
             raise FileExistsError(
-                f"expected {self.file} to be a checkpoint of {[*self.parts]} on a {device.type}, "
+                f"expected {self.file} to be a checkpoint of {[*self.parts]} on a {device}, "
                 f"got {[*parts]} on a {'cpu' if cuda_state is None else 'cuda'}; choose another "
                 "folder or remove it"
             )
-        for name, part in self.parts.items():
-            part.load_state_dict(parts[name])
-        torch.set_rng_state(torch_state)
-        if cuda_state is not None:
-            torch.cuda.set_rng_state(cuda_state, device)
-        self.step, self.seconds = content["step"], content["seconds"]
-        return self.step
 
     def save(self, step: int) -> None:
         """Replace the file.
@@ -114,8 +128,7 @@ class Checkpoint:
         random_states = [self.fabric.broadcast(mine, src=rank) for rank in ranks]
         parts = {name: part.state_dict() for name, part in self.parts.items()}
         for name, part in parts.items():
-            if not all(bool(tensor.isfinite().all()) for tensor in _tensors(part)):
-                raise FloatingPointError(f"{name} has NaN or infinity after {step} steps; {self}")
+            require_finite(part, name, f" after {step} steps; {self}")
         content = {
             "settings": self.settings,
             "step": step,
@@ -146,11 +159,3 @@ class Checkpoint:
         device = self.fabric.device
         cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
         return torch.get_rng_state(), cuda
-
-
-def _tensors(state: Any) -> Iterator[Tensor]:
-    if isinstance(state, Tensor):
-        yield state
-    elif isinstance(state, Mapping | list | tuple):
-        for each in state.values() if isinstance(state, Mapping) else state:
-            yield from _tensors(each)

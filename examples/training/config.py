@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from tensor_files import load_tensors
 from training.distributed import Precision
 
 __all__ = ["TrainingConfig", "changed_settings"]
@@ -50,10 +51,13 @@ class TrainingConfig:
             )
         if self.pretrained and self.backbone_weights is not None:
             raise ValueError("expected --pretrained or --backbone-weights, got both")
-        if self.backbone_weights is not None and not self.backbone_weights.is_file():
+        if ":" in self.backbone:
             raise ValueError(
-                f"expected --backbone-weights to be a file, got {self.backbone_weights}"
+                f"expected --backbone to be a name that timm lists, got the address {self.backbone}"
+                "; a saved network holds none, so give the weights as --backbone-weights"
             )
+        if self.backbone_weights is not None:
+            load_tensors(self.backbone_weights)
         if self.sync_batch_norm and not torch.cuda.is_available():
             raise ValueError("expected GPUs for --sync-batch-norm, got none")
 

@@ -1,59 +1,22 @@
-"""The two domains of a training, and the batches of each step."""
+"""The batches of each step, and the parts of a data set that each process takes."""
 
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Literal, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import torch
 from lightning_fabric import Fabric
-from rich.progress import track
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from data_tools.catalogue import Name, detect, split_readers
-from toy_city import write_toy_city
 from training.config import TrainingConfig
+from training.domains import Domains
 from training.sampler import PositionSampler
-from uda_seg.datasets import (
-    TRAIN_CLASSES,
-    RareClassSampler,
-    Sample,
-    SegmentationFolder,
-    class_counts,
-)
+from uda_seg.datasets import RareClassSampler, Sample, SegmentationFolder
 
-__all__ = [
-    "Batch",
-    "Domains",
-    "Labels",
-    "Pair",
-    "PairedBatches",
-    "evenly_spaced",
-    "labelled_counts",
-    "open_domains",
-    "shard",
-]
+__all__ = ["Batch", "Pair", "PairedBatches", "shard"]
 
-Labels = Literal["source", "target"]
 Pair = tuple[Sample, Sample]
 """A labelled and an unlabelled batch."""
-
-
-class Domains(NamedTuple):
-    """The data sets that a network learns from and is evaluated on."""
-
-    labelled: SegmentationFolder
-    """The source, or for the oracle the target."""
-    unlabelled: SegmentationFolder
-    """The target's training images."""
-    held_out: SegmentationFolder
-    """The target's images for evaluation, at full size with labels."""
-    target: Name
-    """Which data set the target is."""
-    class_weights: Tensor
-    """``(K,)`` of the labelled images, on this process's device."""
-    labels: Labels = "source"
-    """Which domain is labelled."""
 
 
 class Batch(NamedTuple):
@@ -67,45 +30,6 @@ class Batch(NamedTuple):
     """``(B, 3, H, W)`` RGB in [0, 1]."""
     class_weights: Tensor
     """``(K,)``"""
-
-
-_SOURCES: tuple[Name, ...] = ("gta5", "synthia")
-_HELD_OUT: dict[Name, str] = {
-    "cityscapes": "val",
-    "idd": "val",
-    "bdd100k": "val",
-    "camvid": "test",  # its validation split is one clip of near duplicates
-}
-
-
-def open_domains(fabric: Fabric, config: TrainingConfig, *, labels: Labels = "source") -> Domains:
-    """Open source and target, recognised by their layout; the toy city if no root is given.
-
-    ``labels="target"`` is for the oracle, which learns from the target's labels. The toy city is
-    drawn if it is not there yet.
-
-    Raises:
-        FileNotFoundError: if a root has the layout of no data set.
-        ValueError: if one root is missing, or its data set is not known for that domain.
-    """
-    source_root, target_root = config.source_root, config.target_root
-    if source_root is None and target_root is None:
-        with fabric.rank_zero_first():
-            source_root, target_root = write_toy_city(Path("data/toy-city"))
-    if source_root is None or target_root is None:
-        raise ValueError("expected --source-root and --target-root together, or neither")
-    source, target = detect(source_root), detect(target_root)
-    if source not in _SOURCES or target not in _HELD_OUT:
-        raise ValueError(
-            f"expected a source out of {', '.join(_SOURCES)} and a target out of "
-            f"{', '.join(_HELD_OUT)}, got {source} in {source_root} and {target} in {target_root}"
-        )
-    splits = split_readers(target, target_root)
-    train = splits["train"] if labels == "target" else split_readers(source, source_root)["all"]
-    labelled = train(size=config.size)
-    unlabelled = splits["train"](size=config.size, labels=False)
-    weights = _class_weights(fabric, labelled)
-    return Domains(labelled, unlabelled, splits[_HELD_OUT[target]](), target, weights, labels)
 
 
 class PairedBatches:
@@ -186,42 +110,3 @@ def _on_device(
     loader = DataLoader(data, size, sampler=sampler, num_workers=workers, generator=own)
     ready = fabric.setup_dataloaders(loader, use_distributed_sampler=False)
     return cast(DataLoader[Sample], ready)
-
-
-def _class_weights(fabric: Fabric, labelled: SegmentationFolder, samples: int = 500) -> Tensor:
-    """``1 / ln(1.02 + frequency)`` of each class, ``(K,)``, estimated on some of the labels.
-
-    The first process reads them for all.
-
-    Reference: Paszke et al., *ENet: A Deep Neural Network Architecture for Real-Time Semantic
-    Segmentation*, 2016.
-
-    Raises:
-        ValueError: if no pixel has a class.
-    """
-    counts = torch.zeros(256, dtype=torch.int64)
-    if fabric.is_global_zero:
-        indices = evenly_spaced(len(labelled), samples)
-        for index in track(indices, "counting classes"):
-            counts += labelled.read_label(index).flatten().bincount(minlength=256)
-    counts = fabric.broadcast(counts)[: len(TRAIN_CLASSES)]
-    if not counts.any():
-        raise ValueError(
-            f"expected pixels of a class in the labels of {labelled.images[0].parent}, got ignored "
-            "ones alone; examples/check_data.py tells what the labels hold"
-        )
-    return (1 / torch.log(1.02 + counts / counts.sum())).to(fabric.device)
-
-
-def labelled_counts(fabric: Fabric, config: TrainingConfig, domains: Domains) -> Tensor:
-    """The pixels of each class in each labelled image, ``(N, K)``, kept in a file of the output."""
-    data, (height, width) = domains.labelled, config.size
-    cache = config.output / f"class_counts-{domains.labels}-{height}x{width}.json"
-    with fabric.rank_zero_first():  # the others read what it has counted
-        return class_counts(map(data.read_label, range(len(data))), cache=cache)
-
-
-def evenly_spaced(length: int, count: int) -> list[int]:
-    """At most ``count`` indices of ``length`` samples, spread over all of them, from the first."""
-    count = min(count, length)
-    return [place * length // count for place in range(count)]

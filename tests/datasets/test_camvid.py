@@ -1,6 +1,7 @@
 """CamVid's 11-class release, and the real one where it is at hand."""
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,18 @@ def test_every_id_becomes_the_train_id_of_its_class(tmp_path):
 def test_the_images_may_be_jpegs(tmp_path):
     write_camvid(tmp_path, split="val", suffix=".jpg")
     assert CamVid(tmp_path, "val")[0].image.shape[1:] == CamVid(tmp_path, "val")[0].label.shape
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_its_release_is_read_as_it_is(tmp_path, split):
+    for name in ("0001TP_008550", "Seq05VD_f00000"):
+        write_camvid(tmp_path / "release", name, split=split, released=True)
+        write_camvid(tmp_path / "sorted", name, split=split)
+    found, expected = (CamVid(tmp_path / layout, split) for layout in ("release", "sorted"))
+    assert [sample.name for sample in found] == ["0001TP_008550", "Seq05VD_f00000"]
+    assert all(one.label.equal(two.label) for one, two in zip(found, expected, strict=True))
+    shutil.rmtree(tmp_path / "release" / f"{split}annot")
+    assert len(CamVid(tmp_path / "release", split, labels=False)) == 2
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"no CamVid in {REAL}; set CAMVID_ROOT")

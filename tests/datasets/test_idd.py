@@ -34,5 +34,6 @@ def test_labels_of_another_level_are_no_labels(tmp_path):
     _, label = write_idd(tmp_path)
     label.unlink()
     save(label.with_name("frame0029_gtFine_labellevel3Ids.png"), some_ids())
-    with pytest.raises(FileNotFoundError, match="_gtFine_labelcsTrainIds"):
+    expected = r"\*_gtFine_labelcsTrainIds\.png .* found .*\*_gtFine_labellevel3Ids\.png"
+    with pytest.raises(ValueError, match=expected):
         IDD(tmp_path)

@@ -4,8 +4,8 @@ import pytest
 
 from toy_city.data_sets import write_toy_city
 from training.config import TrainingConfig
-from training.data import open_domains
 from training.distributed import open_fabric
+from training.domains import open_domains
 
 
 @pytest.fixture(scope="session")

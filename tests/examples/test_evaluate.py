@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -139,6 +140,22 @@ def test_a_baseline_gives_gains_and_bars(config, tmp_path):
             assert min(picture.size) > 300
 
 
+def test_what_a_report_lists_and_what_has_no_label_can_be_left_out(config, root, tmp_path):
+    shutil.copytree(root, tmp_path / "root")
+    config = replace(config, root=tmp_path / "root")
+    for name in NAMES[:2]:
+        next(config.root.glob(f"gtFine/*/*/{name}*_labelIds.png")).unlink()
+    with pytest.raises(FileNotFoundError, match="2 images have none") as stop:
+        main(config)
+    assert "--missing skip" in stop.value.__notes__[0]
+    main(replace(config, missing="skip"))
+    assert [Path(name).name[:-12] for name in matrices(config)] == NAMES[2:]
+    report = tmp_path / "report.json"
+    report.write_text(json.dumps({"skip": [f"{name}_leftImg8bit" for name in NAMES[:3]]}))
+    main(replace(config, skip=report))
+    assert [Path(name).name[:-12] for name in matrices(config)] == NAMES[3:]
+
+
 def test_without_labels_there_is_a_submission_and_no_score(config, root, tmp_path):
     shutil.copytree(root / "leftImg8bit", tmp_path / "test" / "leftImg8bit")
     config = replace(config, root=tmp_path / "test")
@@ -189,7 +206,7 @@ def test_only_an_evaluation_is_replaced_and_only_by_a_whole_one(config, root):
     config = replace(config, batch_size=3)
     broken = config.output.parent / "broken"
     shutil.copytree(root, broken)
-    max(broken.glob("gtFine/val/*/*")).write_bytes(b"no PNG")
+    max(broken.glob("gtFine/val/*/*_labelIds.png")).write_bytes(b"no PNG")
     with pytest.raises(OSError, match="cannot read"):
         main(replace(config, root=broken))
     assert (config.output / "evaluation.json").read_text() == "of a training run"

@@ -1,3 +1,4 @@
+import json
 import shutil
 from pathlib import Path
 
@@ -7,14 +8,19 @@ import torch
 import tyro
 from onnxruntime import InferenceSession
 
+from data_tools.description import Class
 from deployment import onnx_file
 from deployment.model import ExportModel
 from deployment.onnx_file import CHECKED, check_onnx, compare_outputs, write_onnx
+from evaluation.loading import save_network
 from scripts import load_script
 from uda_seg.models import BiSeNet
 
 export = load_script("export")
 Config, main = export.Config, export.main
+
+
+CLASSES = tuple(Class(name, (0, 0, 0)) for name in ("road", "tram", "sky", "sea", "d\u00e4mm"))
 
 
 def tiny(num_classes=5, seed=0):
@@ -27,7 +33,7 @@ def tiny(num_classes=5, seed=0):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("network")
-    tiny().save_pretrained(folder)
+    save_network(tiny(), folder, backbone="test_resnet", classes=CLASSES)
     return folder
 
 
@@ -50,6 +56,10 @@ def normalized(images, network):
 
 
 class TestFile:
+    def test_tells_the_names_of_the_classes(self, written):
+        about = {each.key: each.value for each in onnx.load(written).metadata_props}
+        assert json.loads(about["classes"]) == [each.name for each in CLASSES]
+
     def test_gives_torchs_logits_at_a_size_that_no_one_checked(self, written):
         network = tiny().double()
         images = torch.rand(5, 3, 71, 203)
@@ -110,7 +120,9 @@ class TestCheck:
             list(check_onnx(tmp_path / "network.onnx", ExportModel(network), network))
 
     def test_what_fails_the_check_never_gets_the_name(self, written, folder, tmp_path, monkeypatch):
-        monkeypatch.setattr(onnx_file, "write_onnx", lambda _, path: shutil.copy(written, path))
+        monkeypatch.setattr(
+            onnx_file, "write_onnx", lambda _, path, **_k: shutil.copy(written, path)
+        )
         other = tmp_path / "other"
         tiny(seed=1).save_pretrained(other)
         path = tmp_path / "runs" / "network.onnx"
@@ -187,7 +199,9 @@ class TestConfig:
         assert tyro.cli(Config, args=line) == Config(str(folder), Path("runs/city.onnx"))
 
     def test_an_untrained_network_needs_no_folder(self, written, tmp_path, monkeypatch):
-        monkeypatch.setattr(onnx_file, "write_onnx", lambda _, path: shutil.copy(written, path))
+        monkeypatch.setattr(
+            onnx_file, "write_onnx", lambda _, path, **_k: shutil.copy(written, path)
+        )
         seen = []
         monkeypatch.setattr(onnx_file, "check_onnx", lambda *a: seen.append(a[2]) or iter(()))
         main(Config(output=tmp_path / "network.onnx", backbone="test_resnet"))

@@ -42,6 +42,7 @@ from gta2city import (
 )
 from oracles import segmentation
 from oracles.loops import assert_equal_states, plain_loop, run_fit, taught_loop
+from oracles.street_files import write_gta5
 from self_training import Row as TaughtRow
 from self_training import train_row as train_taught_row
 from study.recipes import entropy_step
@@ -379,7 +380,7 @@ def test_training_draws_from_no_random_numbers_but_those_that_are_kept(fabric, c
 KILLED = """
     import os, pickle, signal, sys
     from oracles.loops import loop_of
-    from training.data import open_domains
+    from training.domains import open_domains
     from training.distributed import open_fabric
 
     fabric, (config, row) = open_fabric(), pickle.load(open(sys.argv[1], "rb"))
@@ -501,11 +502,8 @@ def test_a_finished_row_is_not_trained_again(config, capsys):
 
 def test_labels_without_a_class_are_refused_before_training(config, tmp_path):
     root = tmp_path / "gta5"
-    (root / "images").mkdir(parents=True)
-    (root / "labels").mkdir()
-    for name in ("00001.png", "00002.png"):
-        Image.new("RGB", (128, 64)).save(root / "images" / name)
-        Image.new("P", (128, 64), 0).save(root / "labels" / name)
+    for name in ("00001", "00002"):
+        write_gta5(root, name, ids=np.zeros((4, 6), np.uint8))
     with pytest.raises(ValueError, match=r"pixels of a class in the labels of .*gta5.images"):
         main(Config(replace(config, source_root=root)))
     assert not (config.output / "source-only").exists()

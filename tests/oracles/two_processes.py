@@ -21,8 +21,9 @@ from study.recipes import entropy_step
 from training.batch_norm import average_running_statistics
 from training.checkpoint import Checkpoint
 from training.config import TrainingConfig
-from training.data import PairedBatches, labelled_counts, open_domains
+from training.data import PairedBatches
 from training.distributed import open_fabric
+from training.domains import labelled_counts, open_domains
 from training.logger import TrainingLogger
 from training.networks import Networks
 from training.teacher import SelfTraining, build_teacher, update_teacher

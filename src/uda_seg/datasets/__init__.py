@@ -13,6 +13,7 @@ from uda_seg.datasets._classes import (
     TRAIN_IDS,
     CityscapesClass,
 )
+from uda_seg.datasets._decoding import IMAGE_SUFFIXES, read_image
 from uda_seg.datasets._folder import SegmentationFolder
 from uda_seg.datasets._gta5 import GTA5
 from uda_seg.datasets._idd import IDD
@@ -27,6 +28,7 @@ __all__ = [
     "GTA5",
     "IDD",
     "IGNORE_INDEX",
+    "IMAGE_SUFFIXES",
     "RAW_IDS",
     "SYNTHIA",
     "TRAIN_CLASSES",
@@ -39,4 +41,5 @@ __all__ = [
     "SegmentationFolder",
     "class_counts",
     "rare_class_probabilities",
+    "read_image",
 ]

@@ -26,8 +26,9 @@ _IDS = {
 class CamVid(SegmentationFolder):
     """CamVid, the 11-class release: 367 / 101 / 233 real street images of 480x360.
 
-    Layout: ``root/images/{split}/{name}.png`` (or ``.jpg``) and ``root/labels/{split}/{name}.png``
-    of the ids 0 to 11. They get the train ids of the nearest Cityscapes class, so a network of 19
+    Layout: ``root/{split}/{name}.png`` and ``root/{split}annot/{name}.png``, as it is published
+    with SegNet, or ``root/images/{split}`` and ``root/labels/{split}``. Labels have the ids 0 to
+    11. They get the train ids of the nearest Cityscapes class, so a network of 19
     classes has to merge some before it is scored on these labels: 6 into 7, 3 into 4, 14 to 16
     into 13, 17 and 18 into 12, 9 into 1.
 
@@ -36,7 +37,7 @@ class CamVid(SegmentationFolder):
     Badrinarayanan et al., *SegNet*, TPAMI 2017.
 
     Args:
-        root: the folder that holds ``images`` and ``labels``.
+        root: the folder that holds ``train`` and ``trainannot``, or ``images`` and ``labels``.
         split: ``"train"``, ``"val"`` or ``"test"``.
         labels: ``False`` never opens ``labels`` and gives labels of 255 only.
         options: ``size``, ``skip`` and ``missing``, and all errors, are those of
@@ -56,9 +57,6 @@ class CamVid(SegmentationFolder):
         **options: Unpack[Options],
     ) -> None:
         require_one_of("a split", split, SPLITS)
-        super().__init__(
-            Path(root, "images", split),
-            Path(root, "labels", split) if labels else None,
-            _IDS,
-            **options,
-        )
+        folders = ("images/{}", "labels/{}") if Path(root, "images").is_dir() else ("{}", "{}annot")
+        images, annotation = (Path(root, folder.format(split)) for folder in folders)
+        super().__init__(images, annotation if labels else None, _IDS, **options)

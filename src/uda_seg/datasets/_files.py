@@ -1,16 +1,18 @@
-"""Which files a data set consists of, in an order that no file system decides on."""
+"""Which files a data set consists of."""
 
 import json
-import os
-from collections.abc import Collection, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import chain, islice
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, NoReturn
+
+from uda_seg.datasets._decoding import IMAGE_SUFFIXES, kind_of
+from uda_seg.datasets._walk import Found, find_files, one_spelling, walk
 
 __all__ = ["Missing", "Pairs", "pair_files", "skip_list"]
 
 Missing = Literal["raise", "skip"]
-
-_IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
 class Pairs(NamedTuple):
@@ -19,9 +21,9 @@ class Pairs(NamedTuple):
     images: list[Path]
     labels: list[Path] | None
     skipped: dict[Path, str]
-    """Why an image was left out."""
+    """Why a file or a folder was left out."""
     unpaired: list[Path]
-    """Labels without an image."""
+    """Labels without an image; NAME_MORE lies beside the label of an image NAME and is none."""
 
 
 def pair_files(
@@ -35,87 +37,122 @@ def pair_files(
 ) -> Pairs:
     """Find the label of each image; arguments and errors are those of ``SegmentationFolder``."""
     found = _image_files(images, image_ending)
-    skipped = {image: "listed" for image in found.values() if _is_listed(image, skip)}
-    if labels is not None and not labels.is_dir():
-        raise FileNotFoundError(
-            f"expected a folder {labels}, which does not exist; labels=False, of a "
-            "SegmentationFolder labels=None, reads images alone"
-        )
-    files = {} if labels is None else _label_files(labels, label_ending)
-    if labels is not None:
-        without = [found[key] for key in found if key not in files and found[key] not in skipped]
-        if without and missing == "raise":
-            raise FileNotFoundError(
-                f"expected labels *{label_ending}.png in {labels}, but {len(without)} images have "
-                f"none: {', '.join(map(str, without[:3]))}{', ...' if len(without) > 3 else ''}; "
-                "missing='skip' leaves them out"
-            )
-        skipped |= dict.fromkeys(without, "no label")
-    kept = {key: image for key, image in found.items() if image not in skipped}
+    truth = Found({}, set(), {}) if labels is None else _label_files(labels, label_ending)
+    every = [*found.closed, *truth.closed, *chain(*found.files.values())]
+    listed = {path for path in every if _is_listed(path, skip)}
+    errors: dict[Path, Exception] = {**found.closed, **truth.closed}
+    kept: dict[str, Path] = {}
+    label_of: dict[str, Path] = {}
+    for key, paths in found.files.items():
+        image = _only([path for path in paths if path not in listed], found, errors)
+        label = None if image is None else _only(truth.files.get(key, ()), truth, errors)
+        if image is not None:
+            kept[key] = image
+        if label is not None:
+            label_of[key] = label
+    without = {} if labels is None else {key: kept[key] for key in kept if key not in label_of}
+    serious = [error for path, error in errors.items() if path not in listed]
+    if serious and (missing == "raise" or not kept):
+        raise serious[0]
+    if labels is not None and without and (missing == "raise" or not label_of):
+        _miss_labels(labels, label_ending, without, bool(label_of))
     if not kept:
         raise FileNotFoundError(
-            f"expected an image to read in {images}, but all {len(found)} are skipped"
+            f"expected an image to read in {images}, but all {len(found.files)} are skipped"
         )
     return Pairs(
-        images=list(kept.values()),
-        labels=None if labels is None else [files[key] for key in kept],
-        skipped=skipped,
-        unpaired=[label for key, label in files.items() if key not in found],
+        images=[image for key, image in kept.items() if key not in without],
+        labels=None if labels is None else [*label_of.values()],
+        skipped=dict.fromkeys(sorted(found.irregular | truth.irregular), "no regular file")
+        | {path: str(error) for path, error in errors.items()}
+        | dict.fromkeys(sorted(listed), "listed")
+        | dict.fromkeys(without.values(), "no label"),
+        unpaired=[
+            path
+            for key, paths in truth.files.items()
+            if not any(known in found.files for known in (key, *_stems(key)))
+            for path in paths
+        ],
     )
 
 
 def skip_list(skip: Collection[str] | Path) -> frozenset[str]:
     """What to leave out, as given or as listed under ``"skip"`` by a JSON report."""
-    if not isinstance(skip, str | Path):
-        return frozenset(skip)
-    try:
-        return frozenset(json.loads(Path(skip).read_text(encoding="utf-8"))["skip"])
-    except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(
-            f'expected {skip} to be a JSON report with a list under "skip", got {error!r}'
-        ) from error
+    if isinstance(skip, str | Path):
+        report = Path(skip)
+        try:
+            skip = json.loads(report.read_text(encoding="utf-8"))["skip"]
+        except (ValueError, TypeError, LookupError) as error:
+            raise ValueError(
+                f'expected {report} to be a JSON report with a list under "skip", got {error!r}'
+            ) from error
+        if not isinstance(skip, list):
+            raise ValueError(f'expected a list of names under "skip" in {report}, got {skip!r}')
+    for entry in skip:
+        if not isinstance(entry, str):
+            raise ValueError(f"expected names to skip, got {entry!r}; write it as text")
+    return frozenset(map(one_spelling, skip))
 
 
 def _is_listed(path: Path, skip: Collection[str]) -> bool:
-    parts = path.with_suffix("").parts
+    parts = Path(one_spelling(str(path.with_suffix("")))).parts
     return any("/".join(parts[start:]) in skip for start in range(len(parts)))
 
 
-def _image_files(folder: Path, ending: str) -> dict[str, Path]:
-    files: dict[str, Path] = {}
-    for path in _walk(folder):
-        if path.suffix.lower() in _IMAGE_SUFFIXES and path.stem.endswith(ending):
-            key = _key(path, folder, ending)
-            if key in files:
-                raise ValueError(
-                    f"expected one image a label, got {files[key]} and {path}; keep one of them"
-                )
-            files[key] = path
-    if not files:
-        suffixes = ", ".join(_IMAGE_SUFFIXES)
-        raise FileNotFoundError(f"expected images *{ending} ({suffixes}) in {folder}, found none")
-    return files
+def _image_files(folder: Path, ending: str) -> Found:
+    found = find_files(folder, IMAGE_SUFFIXES, ending)
+    if not found.files:
+        suffixes = ", ".join(IMAGE_SUFFIXES)
+        raise next(iter(found.closed.values()), None) or FileNotFoundError(
+            f"expected images *{ending} ({suffixes}) in {folder}, found none"
+        )
+    return found
 
 
-def _label_files(folder: Path, ending: str) -> dict[str, Path]:
-    labels = (path for path in _walk(folder) if path.name.endswith(f"{ending}.png"))
-    return {_key(path, folder, ending): path for path in labels}
-
-
-def _key(path: Path, folder: Path, ending: str) -> str:
-    return path.relative_to(folder).with_suffix("").as_posix().removesuffix(ending)
-
-
-def _walk(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
-    """All files but hidden ones, in order; links are followed, but not into a loop."""
+def _label_files(folder: Path, ending: str) -> Found:
     if not folder.is_dir():
-        raise FileNotFoundError(f"expected a folder {folder}, which does not exist")
-    here = folder.resolve()
-    if here in above:
-        raise OSError(f"{folder} leads back to {here}, a folder that it is in; remove the link")
-    with os.scandir(folder) as scan:
-        entries = sorted(scan, key=lambda entry: entry.name)
-    for entry in entries:
-        if not entry.name.startswith("."):
-            path = Path(entry)
-            yield from _walk(path, above | {here}) if entry.is_dir() else [path]
+        raise FileNotFoundError(
+            f"expected a folder {folder}, which does not exist; labels=False, of a "
+            "SegmentationFolder labels=None, reads images alone"
+        )
+    return find_files(folder, (".png",), ending)
+
+
+def _only(paths: Sequence[Path], found: Found, errors: dict[Path, Exception]) -> Path | None:
+    """The one that can be read; several are errors."""
+    regular = [path for path in paths if path not in found.irregular]
+    if len(regular) > 1:
+        kinds = " and ".join(f"{path} ({kind_of(path)})" for path in regular)
+        error = ValueError(
+            f"expected one file of a name, got {kinds}; rename one, or move it elsewhere: labels "
+            "beside their images need an ending of their own"
+        )
+        errors |= dict.fromkeys(regular, error)
+    return regular[0] if len(regular) == 1 else None
+
+
+def _stems(key: str) -> Iterator[str]:
+    return (key[:place] for place, character in enumerate(key) if character == "_")
+
+
+def _miss_labels(folder: Path, ending: str, without: Mapping[str, Path], some: bool) -> NoReturn:
+    """Refuse images without a label, where others have some, or where none has."""
+    expected = f"expected labels *{ending}.png in {folder}, but"
+    if some:
+        paths = ", ".join(map(str, islice(without.values(), 3)))
+        raise FileNotFoundError(
+            f"{expected} {len(without)} images have none: {paths}"
+            f"{', ...' if len(without) > 3 else ''}; missing='skip' leaves them out"
+        )
+    files = [path.relative_to(folder).as_posix() for path, _ in walk(folder, {})]
+    instead = Counter(
+        file.removeprefix(key)
+        for key in islice(without, 10)
+        for file in files
+        if file.startswith(key)
+    )
+    found = [f"*{ending}" for ending, _ in instead.most_common(6)] or files[:1] or ["nothing"]
+    raise ValueError(
+        f"{expected} none of {len(without)} images has one, such as "
+        f"{next(iter(without.values()))}; found {', '.join(found)}"
+    )

@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from uda_seg.datasets._classes import IGNORE_INDEX, TRAIN_IDS
+from uda_seg.datasets._decoding import open_ids, open_image
 from uda_seg.datasets._files import Missing, pair_files, skip_list
-from uda_seg.datasets._sample import Sample, open_ids, open_image
+from uda_seg.datasets._sample import Sample
 from uda_seg.datasets._words import require_one_of
 
 __all__ = ["Options", "SegmentationFolder"]
@@ -35,9 +36,11 @@ class Options(TypedDict, total=False):
 class SegmentationFolder(Dataset[Sample]):
     """Images in one folder, their labels in another, under the same names and sub-folders.
 
-    An image is ``NAME + image_ending`` with a suffix ``.png``, ``.jpg``, ``.jpeg`` or ``.webp``,
-    its label ``NAME + label_ending + ".png"``; a name may lead through sub-folders. Samples come
-    in the order of their paths. Files and folders that begin with a dot are left alone.
+    An image is ``NAME + image_ending`` with one of :data:`IMAGE_SUFFIXES`, its label
+    ``NAME + label_ending + ".png"``; suffixes may be of any case, and a name may lead through
+    sub-folders. Samples come in the order of their paths. Files and folders that begin with a dot
+    are left alone. Images are decoded by :func:`read_image`, with one difference: a quarter turn by
+    EXIF is left out where only the stored image has the size of its label.
 
     A label is an 8-bit grey or palette PNG. Of a palette image the *indices* are the ids; its
     colours mean nothing.
@@ -58,20 +61,26 @@ class SegmentationFolder(Dataset[Sample]):
             ``"00001"`` or ``"ulm/ulm_000000_000019_leftImg8bit"``; or the ``Path`` of a report of
             ``examples/check_data.py``, which lists them under ``"skip"``. :attr:`skipped` tells
             which were found.
-        missing: what becomes of an image without a label: ``"raise"``, or ``"skip"`` it.
+        missing: what becomes of an image without a label, of two files of one name, of a folder
+            that cannot be opened, and of a link that leads back to where it is: ``"raise"``, or
+            ``"skip"`` it.
 
     Attributes:
         images: the images' paths.
         labels: the labels' paths, or ``None``.
         ids: as given.
-        skipped: why an image was left out, by its path: ``"listed"`` or ``"no label"``.
-        unpaired: paths of labels without an image.
+        skipped: why a file or a folder was left out, by its path: ``"listed"``, ``"no label"``,
+            ``"no regular file"`` of a pipe, a socket or a device, or an error's message.
+        unpaired: paths of labels without an image; a file like ``NAME_inst_label.png`` beside
+            ``NAME_label.png`` is none.
 
     Raises:
         FileNotFoundError: if a folder is missing or has nothing to read, or an image has no label.
-        OSError: if a link leads back to where it is; on access, if a file cannot be read or has
-            more pixels than ``PIL.Image.MAX_IMAGE_PIXELS``. The file is named, as in the next.
-        ValueError: for unusable arguments or two images of one name; on access, if an image and
+        OSError: if a folder cannot be opened, or a link leads back to where it is; on access, if a
+            file cannot be read or has more pixels than ``PIL.Image.MAX_IMAGE_PIXELS``. The file is
+            named, as in the next.
+        ValueError: for unusable arguments, two files of one name, or labels of which none is that
+            of an image; on access, if an image and
             its label differ in size, or a label has unknown ids or is of another kind.
 
     Example:
@@ -123,12 +132,12 @@ class SegmentationFolder(Dataset[Sample]):
 
     def __getitem__(self, index: int) -> Sample:
         path = self.images[index]
-        image = open_image(path)
         if self.labels is None:
-            pixels = self._pixels(image)
+            pixels = self.read_image(index)
             nothing = torch.full(pixels.shape[1:], IGNORE_INDEX, dtype=torch.int64)
             return Sample(pixels, nothing, path.stem)
         label_path = self.labels[index]
+        image = open_image(path, label_path)
         ids = open_ids(label_path, first_channel=self._first_channel)
         if ids.size != image.size:
             raise ValueError(
@@ -138,7 +147,7 @@ class SegmentationFolder(Dataset[Sample]):
         return Sample(self._pixels(image), self._train_ids(ids, label_path), path.stem)
 
     def read_image(self, index: int) -> Tensor:
-        """The image alone, without opening the label.
+        """The image alone, without decoding the label.
 
         Args:
             index: the place in the data set.
@@ -148,9 +157,10 @@ class SegmentationFolder(Dataset[Sample]):
 
         Raises:
             OSError: if the file cannot be read or has too many pixels.
-            ValueError: if it is neither RGB nor 8-bit grey.
+            ValueError: if it is neither grey nor RGB of 8 or 16 bits.
         """
-        return self._pixels(open_image(self.images[index]))
+        label = None if self.labels is None else self.labels[index]
+        return self._pixels(open_image(self.images[index], label))
 
     def read_label(self, index: int) -> Tensor:
         """The label alone, without opening the image.

@@ -13,8 +13,8 @@ class IDD(SegmentationFolder):
 
     Layout: ``root/leftImg8bit/{split}/{drive}/{frame}_leftImg8bit.png`` (``.jpg`` in its second
     part) and ``root/gtFine/{split}/{drive}/{frame}_gtFine_labelcsTrainIds.png``. The package has
-    polygons only; these PNGs of Cityscapes train ids are written by AutoNUE's public code,
-    ``python preperation/createLabels.py --datadir ROOT --id-type csTrainId``.
+    polygons only; AutoNUE's public code draws these PNGs of Cityscapes train ids from them, as
+    docs/data.md shows.
 
     Reference: Varma et al., *IDD: A Dataset for Exploring Problems of Autonomous Navigation in
     Unconstrained Environments*, WACV 2019.

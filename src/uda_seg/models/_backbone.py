@@ -36,6 +36,10 @@ def create_backbone(
 
     A copy without weights goes first, so that what is refused is refused before any download.
     """
+    if not isinstance(name, str) or not isinstance(kwargs, Mapping):
+        raise ValueError(
+            f"expected a backbone's name and a mapping backbone_kwargs, got {name!r} and {kwargs!r}"
+        )
     _check_name(name)
     _check_kwargs(kwargs)
     options = {"features_only": True, "in_chans": in_channels, **kwargs}

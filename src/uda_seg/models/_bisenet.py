@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from uda_seg.models._backbone import create_backbone, extract_features, normalization
 from uda_seg.models._blocks import ContextPath, FeatureFusion, Head, SpatialPath
-from uda_seg.models._hub import HubMixin, weights_come_later
+from uda_seg.models._hub import HubMixin, require_source, weights_come_later
 from uda_seg.models._inputs import Size, check_images, check_size
 from uda_seg.models._model_card import MODEL_CARD
 from uda_seg.models._same_padding import follow_same_padding
@@ -191,7 +191,9 @@ class BiSeNet(
 
         Args:
             pretrained_model_name_or_path: the folder, or a repository of the Hugging Face hub.
-            **kwargs: arguments of the network instead of the saved ones, and those of
+                Of a folder that exists, or whose parent does, the hub is not asked.
+            **kwargs: arguments of the network instead of the saved ones (of which an address such
+                as ``"hf-hub:user/name"`` or ``"local-dir:path"`` is refused), and those of
                 ``huggingface_hub.PyTorchModelHubMixin``, such as ``map_location``.
 
         Returns:
@@ -200,9 +202,11 @@ class BiSeNet(
         Raises:
             FileNotFoundError: if there is no such folder, or a file is missing from it.
             TypeError: if the network does not take the saved arguments, or needs others.
-            ValueError: if a weight is missing, unknown or of another shape, or the file is broken.
+            ValueError: if a weight is missing, unknown or of another shape, a file is broken, or
+                a saved argument is out of range or an address.
         """
         source = str(pretrained_model_name_or_path)
+        require_source(source)
         try:
             network: Self = super().from_pretrained(source, **kwargs)
         except HFValidationError:
@@ -210,6 +214,15 @@ class BiSeNet(
                 "expected a folder that save_pretrained wrote, or a repository of the Hugging Face "
                 f"hub, got {source!r}, which is neither"
             ) from None
+        except OSError as error:
+            if Path(source).is_dir():
+                raise
+            raise FileNotFoundError(
+                f"found no folder {source!r}, and not this repository of the Hugging Face hub: "
+                f"{error}"
+            ) from error
+        except ValueError as error:
+            raise ValueError(f"cannot build the network in {source!r}: {error}") from error
         except TypeError as error:
             raise TypeError(
                 f"expected arguments in {source!r} that {cls.__name__} takes: {error}; load it as "

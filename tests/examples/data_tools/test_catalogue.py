@@ -2,20 +2,8 @@ from typing import get_args
 
 import pytest
 
-from data_tools.catalogue import Name, detect, split_readers
+from data_tools.catalogue import Name, on_disk, split_readers
 from oracles.street_files import WRITERS, write_cityscapes, write_pair
-
-
-@pytest.mark.parametrize("name", WRITERS)
-def test_a_data_set_is_known_by_its_layout(tmp_path, name):
-    WRITERS[name](tmp_path)
-    assert detect(tmp_path) == name
-
-
-def test_an_unknown_layout_is_refused_with_the_known_names(tmp_path):
-    (tmp_path / "pictures").mkdir()
-    with pytest.raises(FileNotFoundError, match=r"gta5, synthia.*docs/your-data\.md"):
-        detect(tmp_path)
 
 
 @pytest.mark.parametrize("name", WRITERS)
@@ -39,6 +27,19 @@ def test_a_folder_of_ones_own_needs_its_ids(tmp_path):
     ids = dict.fromkeys(range(34), 1)
     data = split_readers("folder", tmp_path, ids=ids)["all"]()
     assert (data[0].label == 1).all()
+
+
+@pytest.mark.parametrize("ids", [{0: 300}, {-1: 0}, {256: 0}])
+def test_ids_are_bytes(tmp_path, ids):
+    with pytest.raises(ValueError, match="train ids of 0 to 255, got "):
+        split_readers("folder", tmp_path, ids=ids)
+
+
+def test_the_images_that_a_description_misses_are_named(tmp_path):
+    (tmp_path / "data_set.toml").write_text('train_ids = true\nimages = "left"')
+    readers = split_readers("folder", tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"images in .*/left, found no image there"):
+        on_disk("folder", tmp_path, readers)
 
 
 def test_every_name_has_readers(tmp_path):

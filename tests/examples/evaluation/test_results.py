@@ -7,6 +7,7 @@ import pytest
 import torch
 from rich.console import Console
 
+from data_tools.description import Class
 from evaluation.results import (
     Evaluation,
     Result,
@@ -108,6 +109,84 @@ def test_a_folder_of_something_else_is_refused(fabric, config):
     (config.output / "row").mkdir(parents=True)
     with pytest.raises(FileExistsError, match=r"hold a result\.json"):
         load_or_train(fabric, config, {"row": Row()}, None)
+
+
+def manifest(config, name="row"):
+    return config.output / name / "result.json"
+
+
+SETTINGS = object()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[1]",
+        b"3",
+        b"null",
+        '{"a": "\u00e4"}'.encode("utf-16"),
+        {},
+        {"settings": []},
+        {"settings": SETTINGS},
+        {"settings": SETTINGS, "score": 5},
+        {"settings": SETTINGS, "score": {"confusion": [[1]], "seconds": 1, "evaluations": []}},
+        {"settings": SETTINGS, "score": {"confusion": "a", "seconds": 1, "evaluations": []}},
+        {"settings": SETTINGS, "score": {"confusion": [], "seconds": 1, "evaluations": [[1]]}},
+        {"settings": SETTINGS, "score": {"confusion": [[1], []], "seconds": 1, "evaluations": []}},
+    ],
+)
+def test_a_broken_result_is_named_before_anything_is_trained(fabric, config, content):
+    load_or_train(fabric, config, {"row": Row()}, lambda *_: result())
+    if isinstance(content, dict):
+        settings = json.loads(manifest(config).read_text())["settings"]
+        content = {k: settings if v is SETTINGS else v for k, v in content.items()}
+        content = json.dumps(content).encode()
+    manifest(config).write_bytes(content)
+    with pytest.raises((ValueError, OSError), match=rf"{manifest(config)}"):
+        load_or_train(fabric, config, {"new": Row(), "row": Row()}, None)
+
+
+@pytest.mark.parametrize("fault", ["flipped bit", "NaN", "broken config", "no weights"])
+def test_a_damaged_network_is_named_before_anything_is_trained(fabric, config, fault):
+    load_or_train(fabric, config, {"row": Row()}, lambda *_: result())
+    weights = config.output / "row" / "model.safetensors"
+    match fault:
+        case "flipped bit":
+            content = bytearray(weights.read_bytes())
+            content[len(content) // 2] ^= 1
+            weights.write_bytes(content)
+        case "NaN":
+            network = BiSeNet.from_pretrained(config.output / "row")
+            network.head.classify.bias.data[0] = torch.nan
+            network.save_pretrained(config.output / "row")
+        case "broken config":
+            (config.output / "row" / "config.json").write_text("[")
+        case "no weights":
+            weights.unlink()
+    with pytest.raises((ValueError, OSError), match=rf"{config.output / 'row'}"):
+        load_or_train(fabric, config, {"new": Row(), "row": Row()}, None)
+
+
+def test_rows_keep_their_order_whichever_were_there(fabric, config):
+    load_or_train(fabric, config, {"second": Row()}, lambda *_: result())
+    rows = dict.fromkeys(("first", "second", "third"), Row())
+    assert [*load_or_train(fabric, config, rows, lambda *_: result())] == [*rows]
+
+
+def test_a_row_of_other_classes_is_refused(fabric, config):
+    load_or_train(fabric, config, {"row": Row()}, lambda *_: result())
+    own = tuple(Class(f"own {each}", (each, 0, 0)) for each in range(19))
+    with pytest.raises(ValueError, match=r"19 classes own 0, .* got one of 19, road, .*row"):
+        load_or_train(fabric, config, {"row": Row()}, None, own)
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"rows": 3}', b'{"rows": {"a": {"x": {}}}}'])
+def test_broken_results_are_named(tmp_path, content):
+    (tmp_path / "results.json").write_bytes(content)
+    with pytest.raises(ValueError, match=rf"expected {tmp_path / 'results.json'} to be"):
+        read_results(tmp_path / "results.json")
 
 
 def test_another_run_in_the_same_output_is_refused(fabric, config):

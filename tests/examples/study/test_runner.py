@@ -22,7 +22,7 @@ from study.recipes import ROWS, Recipe, fda
 from study.runner import run_study
 from study.tables import selection_table, study_table
 from training.batch_norm import frozen_running_stats
-from training.data import open_domains
+from training.domains import open_domains
 from training.teacher import SelfTraining
 
 ADAPTED = Recipe(adversarial_step, fda(0.05))

@@ -161,7 +161,7 @@ def test_another_file_is_refused_and_executes_nothing(
         torch.save(content, file)
     else:
         file.write_bytes(content if isinstance(content, bytes) else pickle.dumps(content, 2))
-    with pytest.raises(OSError, match=r"row\.pt to be a checkpoint, got something else"):
+    with pytest.raises(OSError, match=r"row\.pt.* got .*; remove it, and the training"):
         checkpoint(fabric, config, parts()).load()
     assert not (tmp_path / "executed").exists()
 
@@ -191,3 +191,74 @@ def test_a_file_is_replaced_as_a_whole_and_remains_of_a_kill_go(fabric, config, 
     assert file.read_bytes() == before
     assert list(file.parent.iterdir()) == [file]
     assert kept.step == 1
+
+
+def change(file, **changed):
+    torch.save(torch.load(file, weights_only=True) | changed, file)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"step": "two"},
+        {"step": -1},
+        {"step": None},
+        {"seconds": "long"},
+        {"seconds": -1.0},
+        {"settings": []},
+        {"settings": 3},
+        {"parts": []},
+        {"random_states": []},
+        {"random_states": [3]},
+        {"random_states": [(torch.zeros(3, dtype=torch.uint8), None)]},
+        {"random_states": [("state", None)]},
+        {"random_states": [(torch.zeros(5056), None)]},
+    ],
+)
+def test_a_checkpoint_of_wrong_values_is_named(fabric, config, file, changed):
+    checkpoint(fabric, config, parts()).save(1)
+    change(file, **changed)
+    with pytest.raises(OSError, match=rf"{file} to be a checkpoint, got something else"):
+        checkpoint(fabric, config, parts()).load()
+
+
+@pytest.mark.parametrize(
+    ("part", "state"),
+    [
+        ("segmenter", {}),
+        ("segmenter", {"0.weight": torch.zeros(1)}),
+        ("segmenter", 3),
+        ("optimizer", {}),
+        ("optimizer", {"state": {}, "param_groups": []}),
+        ("schedule", "a text"),
+        ("ema", []),
+    ],
+)
+def test_a_checkpoint_of_wrong_parts_is_named(fabric, config, file, part, state):
+    checkpoint(fabric, config, parts()).save(1)
+    change(file, parts=torch.load(file, weights_only=True)["parts"] | {part: state})
+    with pytest.raises(OSError, match=rf"{file} to be a checkpoint, got something else"):
+        checkpoint(fabric, config, parts()).load()
+
+
+@pytest.mark.parametrize("fault", ["flipped bit", "NaN", "cut", "folder"])
+def test_a_damaged_checkpoint_is_named(fabric, config, file, fault):
+    these = parts()
+    checkpoint(fabric, config, these).save(1)
+    content = bytearray(file.read_bytes())
+    match fault:
+        case "flipped bit":
+            weights = these["segmenter"][0].weight.detach().numpy().tobytes()
+            content[content.index(weights)] ^= 1
+            file.write_bytes(content)
+        case "NaN":
+            state = torch.load(file, weights_only=True)
+            state["parts"]["segmenter"]["0.weight"][0] = torch.nan
+            torch.save(state, file)
+        case "cut":
+            file.write_bytes(content[:-100])
+        case "folder":
+            file.unlink()
+            file.mkdir()
+    with pytest.raises(OSError, match=rf"{file}"):
+        checkpoint(fabric, config, parts()).load()

@@ -25,7 +25,7 @@ from uda_seg.transforms import FDA
         ({"batch_size": 0}, r"got 0, 100 and \(96, 192\)"),
         ({"checkpoint_every": 0}, "got 4, 0 and"),
         ({"size": (96, 31)}, r"at least 32, got .*\(96, 31\)"),
-        ({"backbone_weights": Path("nowhere.pt")}, r"to be a file, got nowhere\.pt"),
+        ({"backbone": "hf-hub:someone/model"}, r"the address hf-hub:someone/model"),
         ({"pretrained": True, "backbone_weights": Path("w.pt")}, "weights, got both"),
     ],
     ids=str,

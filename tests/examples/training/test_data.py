@@ -1,4 +1,4 @@
-"""Which domain has labels, how its classes weigh, and which batches come when."""
+"""Which batches come when."""
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -6,159 +6,13 @@ from itertools import chain
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 from torch.utils.data import Dataset
 
-from oracles.street_files import WRITERS, write_cityscapes, write_gta5
 from training.config import TrainingConfig
-from training.data import (
-    Domains,
-    PairedBatches,
-    evenly_spaced,
-    labelled_counts,
-    open_domains,
-    shard,
-)
-from uda_seg.datasets import BDD100K, GTA5, IDD, SYNTHIA, CamVid, Cityscapes
-
-
-@pytest.fixture
-def roots(tmp_path):
-    write_gta5(tmp_path / "gta5")
-    for split in ("train", "val"):
-        write_cityscapes(tmp_path / "cityscapes", split=split)
-    return tmp_path / "gta5", tmp_path / "cityscapes"
-
-
-def opened(fabric, source, target, **options):
-    config = TrainingConfig(source_root=source, target_root=target, size=(32, 64))
-    return open_domains(fabric, config, **options)
-
-
-@pytest.mark.parametrize(("labels", "reader"), [("source", GTA5), ("target", Cityscapes)])
-def test_one_domain_has_labels_and_the_target_is_never_opened_by_accident(
-    fabric, roots, labels, reader
-):
-    domains = opened(fabric, *roots, labels=labels)
-    assert (domains.target, domains.labels) == ("cityscapes", labels)
-    assert type(domains.labelled) is reader
-    assert (domains.labelled[0].label != 255).any()
-    assert domains.labelled[0].image.shape == (3, 32, 64)
-    assert (domains.unlabelled[0].label == 255).all()
-    assert domains.unlabelled.labels is None
-    assert domains.held_out[0].image.shape == (3, 4, 6)  # evaluated at the labels' full size
-    assert "val" in domains.held_out.images[0].parts
-
-
-@pytest.mark.parametrize("source", ["gta5", "synthia"])
-@pytest.mark.parametrize(
-    ("target", "reader", "split"),
-    [("camvid", CamVid, "test"), ("idd", IDD, "val"), ("bdd100k", BDD100K, "val")],
-)
-def test_other_sets_are_known_by_their_layout(fabric, tmp_path, source, target, reader, split):
-    WRITERS[source](tmp_path / "source")
-    for part in ("train", "val", "test"):
-        image, label = WRITERS[target](tmp_path / "target", split=part)
-        if part == "train":
-            own, its_label = image, label
-            its_label.rename(tmp_path / "aside")  # nobody may ask for it
-    roots = tmp_path / "source", tmp_path / "target"
-    domains = opened(fabric, *roots)
-    assert type(domains.labelled) is {"gta5": GTA5, "synthia": SYNTHIA}[source]
-    assert domains.unlabelled.labels is None
-    assert [type(data) for data in (domains.unlabelled, domains.held_out)] == [reader, reader]
-    assert domains.target == target
-    assert list(domains.unlabelled.images) == [own]
-    assert (domains.unlabelled[0].label == 255).all()
-    [held_out] = domains.held_out.images
-    assert split in held_out.relative_to(roots[1]).parts
-    assert domains.held_out[0].image.shape == (3, 4, 6)
-    assert (domains.held_out[0].label != 255).any()
-
-    (tmp_path / "aside").rename(its_label)
-    oracle = opened(fabric, *roots, labels="target")
-    assert type(oracle.labelled) is reader
-    assert list(oracle.labelled.images) == [own]
-    assert (oracle.labelled[0].label != 255).any()
-
-
-@pytest.mark.parametrize(
-    ("source", "target"),
-    [
-        ("camvid", "cityscapes"),
-        ("cityscapes", "camvid"),
-        ("gta5", "synthia"),
-        ("gta5", "acdc"),
-        ("idd", "gta5"),
-    ],
-)
-def test_a_set_of_the_other_domain_is_refused(fabric, tmp_path, source, target):
-    for name in (source, target):
-        WRITERS[name](tmp_path / name)
-    with pytest.raises(ValueError, match=f"gta5, synthia and .* got {source} in .*{target} in "):
-        opened(fabric, tmp_path / source, tmp_path / target)
-
-
-@pytest.mark.parametrize("place", [0, 1])
-def test_one_root_alone_is_refused(fabric, roots, place):
-    given = [None, None]
-    given[place] = roots[place]
-    with pytest.raises(ValueError, match="--source-root and --target-root together"):
-        opened(fabric, *given)
-
-
-# The weights and counts of classes.
-
-
-def test_the_weights_follow_the_labels_alone(fabric, tmp_path):
-    for name, raw_ids in (("00001", [7, 7, 7, 26]), ("00002", [7, 26, 0, 0])):
-        image, _ = write_gta5(tmp_path / "gta5", name, ids=np.array([raw_ids], np.uint8))
-        image.write_bytes(b"never opened")
-    for split in ("train", "val"):
-        write_cityscapes(tmp_path / "cityscapes", split=split)
-    weights = opened(fabric, tmp_path / "gta5", tmp_path / "cityscapes").class_weights
-    frequencies = torch.zeros(19)
-    frequencies[[0, 13]] = torch.tensor([4 / 6, 2 / 6])
-    torch.testing.assert_close(weights, 1 / torch.log(1.02 + frequencies))
-
-
-def test_labels_without_a_class_are_refused(fabric, tmp_path):
-    write_gta5(tmp_path / "gta5", ids=np.zeros((2, 2), np.uint8))
-    for split in ("train", "val"):
-        write_cityscapes(tmp_path / "cityscapes", split=split)
-    with pytest.raises(ValueError, match=r"pixels of a class in the labels of .*check_data\.py"):
-        opened(fabric, tmp_path / "gta5", tmp_path / "cityscapes")
-
-
-@pytest.mark.parametrize(
-    ("length", "count", "expected"),
-    [
-        (10, 5, [0, 2, 4, 6, 8]),
-        (11, 5, [0, 2, 4, 6, 8]),
-        (7, 4, [0, 1, 3, 5]),
-        (3, 5, [0, 1, 2]),
-        (5, 5, [0, 1, 2, 3, 4]),
-        (7, 1, [0]),
-        (0, 5, []),
-    ],
-)
-def test_at_most_so_many_indices_at_equal_distances(length, count, expected):
-    assert [*evenly_spaced(length, count)] == expected
-
-
-def test_counts_are_those_of_the_labelled_images_and_kept(fabric, config, domains):
-    counts = labelled_counts(fabric, config, domains)
-    labels = [sample.label.flatten() for sample in domains.labelled]
-    assert torch.equal(counts, torch.stack([each.bincount(minlength=256)[:19] for each in labels]))
-    file = config.output / "class_counts-source-64x128.json"
-    before = file.stat().st_mtime_ns
-    assert torch.equal(labelled_counts(fabric, config, domains), counts)
-    assert file.stat().st_mtime_ns == before
-
-
-# Batches.
+from training.data import PairedBatches, shard
+from training.domains import Domains
 
 
 @dataclass

@@ -1,0 +1,179 @@
+"""The two domains of a training: their data sets, their classes, and what their labels hold."""
+
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import torch
+from lightning_fabric import Fabric
+from rich.progress import track
+from torch import Tensor
+
+from data_tools.catalogue import Name, Reader, classes_of, split_readers
+from data_tools.description import CITYSCAPES, Class
+from data_tools.guess import detect
+from toy_city import write_toy_city
+from training.config import TrainingConfig
+from uda_seg.datasets import IGNORE_INDEX, SegmentationFolder, class_counts
+
+__all__ = [
+    "Domains",
+    "Labels",
+    "evenly_spaced",
+    "labelled_counts",
+    "open_domains",
+    "require_labels",
+]
+
+Labels = Literal["source", "target"]
+
+
+class Domains(NamedTuple):
+    """The data sets that a network learns from and is evaluated on."""
+
+    labelled: SegmentationFolder
+    """The source, or for the oracle the target."""
+    unlabelled: SegmentationFolder
+    """The target's training images."""
+    held_out: SegmentationFolder
+    """The target's images for evaluation, at full size with labels."""
+    target: Name
+    """Which data set the target is."""
+    class_weights: Tensor
+    """``(K,)`` of the labelled images, on this process's device."""
+    labels: Labels = "source"
+    """Which domain is labelled."""
+    classes: tuple[Class, ...] = CITYSCAPES
+    """K of them, those of both domains."""
+
+
+_SOURCES: dict[Name, tuple[str, ...]] = {  # the first of these splits that there is
+    "gta5": ("all",),
+    "synthia": ("all",),
+    "folder": ("all", "train"),
+}
+_HELD_OUT: dict[Name, tuple[str, ...]] = {
+    "cityscapes": ("val",),
+    "idd": ("val",),
+    "bdd100k": ("val",),
+    "camvid": ("test",),  # its validation split is one clip of near duplicates
+    "folder": ("val", "test"),
+}
+
+
+def open_domains(fabric: Fabric, config: TrainingConfig, *, labels: Labels = "source") -> Domains:
+    """Open source and target, recognised by their layout; the toy city if no root is given.
+
+    ``labels="target"`` is for the oracle, which learns from the target's labels. The toy city is
+    drawn if it is not there yet.
+
+    Raises:
+        FileNotFoundError: if a root has the layout of no data set.
+        ValueError: if one root is missing, its data set is not known for that domain, the two have
+            other classes, or no held-out pixel has one.
+    """
+    source_root, target_root = config.source_root, config.target_root
+    if source_root is None and target_root is None:
+        with fabric.rank_zero_first():
+            source_root, target_root = write_toy_city(Path("data/toy-city"))
+    if source_root is None or target_root is None:
+        raise ValueError("expected --source-root and --target-root together, or neither")
+    source, target = detect(source_root), detect(target_root)
+    fabric.print(f"{source_root}, read as {source}\n{target_root}, read as {target}")
+    if source not in _SOURCES or target not in _HELD_OUT:
+        raise ValueError(
+            f"expected a source out of {', '.join(_SOURCES)} and a target out of "
+            f"{', '.join(_HELD_OUT)}, got {source} in {source_root} and {target} in {target_root}"
+        )
+    classes = _classes_of_both(source, source_root, target, target_root)
+    train = _split(target, target_root, ("train",))
+    labelled_split = train if labels == "target" else _split(source, source_root, _SOURCES[source])
+    labelled = labelled_split(size=config.size)
+    held_out = _split(target, target_root, _HELD_OUT[target])()
+    require_labels(held_out)
+    unlabelled = train(size=config.size, labels=False)
+    weights = _class_weights(fabric, labelled, len(classes))
+    return Domains(labelled, unlabelled, held_out, target, weights, labels, classes)
+
+
+def _classes_of_both(
+    source: Name, source_root: Path, target: Name, target_root: Path
+) -> tuple[Class, ...]:
+    """Those of the target, which has to have the source's names in the source's order."""
+    classes, others = classes_of(target, target_root), classes_of(source, source_root)
+    names, other_names = ([each.name for each in some] for some in (classes, others))
+    if names != other_names:
+        raise ValueError(
+            f"expected the same classes in both domains, got {', '.join(other_names)} in "
+            f"{source_root} and {', '.join(names)} in {target_root}"
+        )
+    if len(classes) < 2:
+        raise ValueError(f"expected at least two classes to tell apart, got {names[0]} alone")
+    return classes
+
+
+def _split(name: Name, root: Path, wanted: tuple[str, ...]) -> Reader:
+    """The first of the wanted splits that there is."""
+    splits = split_readers(name, root)
+    for split in wanted:
+        if split in splits:
+            return splits[split]
+    raise ValueError(
+        f"expected the split {' or '.join(wanted)} in {root}, got {', '.join(splits)}; "
+        "docs/your-data.md tells the splits that a training needs"
+    )
+
+
+def require_labels(held_out: SegmentationFolder) -> None:
+    """Refuse a split that nothing can be scored by; as a rule its first label tells.
+
+    Raises:
+        ValueError: if no pixel has a class.
+    """
+    labels = map(held_out.read_label, range(len(held_out)))
+    if not any((label != IGNORE_INDEX).any() for label in labels):
+        raise ValueError(
+            f"expected a labelled pixel to score by, got labels of {IGNORE_INDEX} only for the "
+            f"{len(held_out)} images of {held_out.images[0].parent}"
+        )
+
+
+def _class_weights(
+    fabric: Fabric, labelled: SegmentationFolder, num_classes: int, samples: int = 500
+) -> Tensor:
+    """``1 / ln(1.02 + frequency)`` of each class, ``(K,)``, estimated on some of the labels.
+
+    The first process reads them for all.
+
+    Reference: Paszke et al., *ENet: A Deep Neural Network Architecture for Real-Time Semantic
+    Segmentation*, 2016.
+
+    Raises:
+        ValueError: if no pixel has a class.
+    """
+    counts = torch.zeros(256, dtype=torch.int64)
+    if fabric.is_global_zero:
+        indices = evenly_spaced(len(labelled), samples)
+        for index in track(indices, "counting classes"):
+            counts += labelled.read_label(index).flatten().bincount(minlength=256)
+    counts = fabric.broadcast(counts)[:num_classes]
+    if not counts.any():
+        raise ValueError(
+            f"expected pixels of a class in the labels of {labelled.images[0].parent}, got ignored "
+            "ones alone; examples/check_data.py tells what the labels hold"
+        )
+    return (1 / torch.log(1.02 + counts / counts.sum())).to(fabric.device)
+
+
+def labelled_counts(fabric: Fabric, config: TrainingConfig, domains: Domains) -> Tensor:
+    """The pixels of each class in each labelled image, ``(N, K)``, kept in a file of the output."""
+    data, (height, width) = domains.labelled, config.size
+    cache = config.output / f"class_counts-{domains.labels}-{height}x{width}.json"
+    with fabric.rank_zero_first():  # the others read what it has counted
+        labels = map(data.read_label, range(len(data)))
+        return class_counts(labels, len(domains.classes), cache=cache)
+
+
+def evenly_spaced(length: int, count: int) -> list[int]:
+    """At most ``count`` indices of ``length`` samples, spread over all of them, from the first."""
+    count = min(count, length)
+    return [place * length // count for place in range(count)]
