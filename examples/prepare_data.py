@@ -110,8 +110,13 @@ def write_copy(
     if "description" in settings:
         shutil.copyfile(config.root / DESCRIPTION, partial / DESCRIPTION)
     skipped = [f"{path}: {why}" for each in data.values() for path, why in each.skipped.items()]
-    for split, each in data.items():
-        skipped += copy(each, partial, config, split)
+    broken = [error for split in data for error in copy(data[split], partial, config, split)]
+    if len(broken) == sum(map(len, data.values())):
+        shutil.rmtree(partial)
+        raise OSError(
+            f"expected a sample that can be read, got {len(broken)} like this: {broken[0]}"
+        )
+    skipped += broken
     for left_by_a_kill in [path for path in partial.rglob(".*") if path.is_dir()]:
         shutil.rmtree(left_by_a_kill)
     write_manifest(partial, {"settings": settings, "skipped": skipped})
@@ -127,8 +132,6 @@ def description(root: Path, name: Name) -> dict[str, Any]:
 
 def open_splits(config: Config, name: Name) -> dict[str, SegmentationFolder]:
     """The splits to copy, at the size of the copy: those on disk, if none was asked for."""
-    if config.skip is not None and not config.skip.exists():
-        raise FileNotFoundError(f"expected --skip to be a report, got {config.skip}, which is none")
     options: dict[str, Any] = {"size": config.size, "labels": config.labels}
     options |= {"ids": config.ids} if config.ids else {}
     options |= {"skip": config.skip} if config.skip else {}

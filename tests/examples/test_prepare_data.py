@@ -212,6 +212,14 @@ def test_a_broken_sample_stops_the_run_or_is_left_out_and_named(config, gta5):
     assert str(gta5 / "images" / "00003.png") in skipped
 
 
+def test_a_copy_of_nothing_is_no_copy(config, gta5):
+    for image in (gta5 / "images").glob("*.png"):
+        image.write_bytes(b"")
+    with pytest.raises(OSError, match=r"sample that can be read, got 6 like this: .*00000\.png"):
+        main(Config(**config, on_error="skip"))
+    assert list(config["output"].parent.iterdir()) == []
+
+
 def test_what_the_doctor_lists_is_not_copied(config, gta5, tmp_path):
     (gta5 / "images" / "00003.png").write_bytes(b"")
     report = tmp_path / "report.json"
