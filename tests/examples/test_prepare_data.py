@@ -104,6 +104,7 @@ KILLED = """
     import os, signal, sys
     from pathlib import Path
     import prepare_data
+    from data_tools import copying
     from prepare_data import Config, main
 
     moment, *paths = sys.argv[1:]
@@ -116,7 +117,7 @@ KILLED = """
                 file.write_bytes(b"half")
                 os.kill(os.getpid(), signal.SIGKILL)
         return atomic_path(path)
-    prepare_data.atomic_path = counted
+    prepare_data.atomic_path = copying.atomic_path = counted
     if moment == "rename":
         Path.rename = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
     main(Config(*map(Path, paths), size=(20, 31), workers=0))
