@@ -14,6 +14,7 @@ from evaluation.environment import environment
 from evaluation.loading import load_tensors
 from evaluation.protocol import SCORES, protocol_scores
 from evaluation.tables import markdown_table
+from files import clean_up
 from uda_seg.datasets import TRAIN_CLASSES
 from uda_seg.metrics import bootstrap_interval
 
@@ -74,6 +75,7 @@ def load_matrices(evaluation: Path) -> Matrices:
         FileNotFoundError: if ``evaluation`` is no output of ``evaluate.py``.
         ValueError: if its file is broken.
     """
+    clean_up(evaluation.parent)  # a killed run may have moved it aside
     file = evaluation / "matrices.pt"
     if not file.is_file():
         raise FileNotFoundError(f"expected the output of examples/evaluate.py, found no {file}")

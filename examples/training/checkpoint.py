@@ -1,7 +1,6 @@
 """The state of a training in one file, from which it resumes bit for bit."""
 
 import pickle
-import shutil
 from collections.abc import Iterator, Mapping
 from math import isfinite
 from typing import Any, Protocol
@@ -124,8 +123,6 @@ class Checkpoint:
             "parts": parts,
         }
         if self.fabric.is_global_zero:
-            for left_by_a_kill in self.file.parent.glob(f".{self.file.name}.*/"):
-                shutil.rmtree(left_by_a_kill)
             with atomic_path(self.file) as partial:
                 torch.save(content, partial)
         self.step = step

@@ -183,8 +183,8 @@ def test_a_file_is_replaced_as_a_whole_and_remains_of_a_kill_go(fabric, config, 
     kept = checkpoint(fabric, config, {**parts(), "last": last})
     kept.save(1)
     before = file.read_bytes()
-    left_by_a_kill = file.with_name(".the-row.pt.abc")
-    left_by_a_kill.mkdir()
+    left_by_a_kill = file.with_name(".unfinished") / "killed"
+    left_by_a_kill.mkdir(parents=True)
     last.broken = True
     with pytest.raises((AttributeError, pickle.PicklingError)):
         kept.save(2)
