@@ -24,10 +24,9 @@ from time import strftime
 from typing import Any
 
 import tyro
-from rich.console import Console
 from rich.table import Table
 
-from command_line import run_script
+from command_line import console, run_script
 from data_tools.catalogue import Name, name_of, split_readers
 from data_tools.inspection import NOTHING_LABELLED, Inspection, inspect_split
 from files import atomic_path
@@ -59,14 +58,13 @@ def main(config: Config) -> int:
     report = inspection_report(config.root, name, inspections)
     with atomic_path(config.report) as file:
         file.write_text(json.dumps(report, indent=1, ensure_ascii=False), encoding="utf-8")
-    console = Console(markup=False)  # paths may hold brackets
-    console.print(f"{config.root}, read as {name}", soft_wrap=True)
-    console.print(splits_table(inspections))
-    console.print(classes_table(report["classes"]))
+    console().print(f"{config.root}, read as {name}", soft_wrap=True)
+    console().print(splits_table(inspections))
+    console().print(classes_table(report["classes"]))
     if report["problems"]:
-        console.print(problems_table(report["problems"]))
+        console().print(problems_table(report["problems"]))
     end = f"{len(report['skip'])} images to skip; the whole report is {config.report}"
-    console.print(end, soft_wrap=True)
+    console().print(end, soft_wrap=True)
     return int(any(problem["kind"] != NOTHING_LABELLED for problem in report["problems"]))
 
 

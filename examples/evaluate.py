@@ -21,13 +21,12 @@ import tyro
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from PIL import Image
-from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import track
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
-from command_line import run_script
+from command_line import console, run_script
 from data_tools.catalogue import Name, name_of, split_readers
 from evaluation.loading import load_checkpoint
 from evaluation.pictures import colorize, save_error_maps
@@ -110,9 +109,8 @@ def main(config: Config) -> None:
                 samples = [data[index] for index in evenly_spaced(len(data), config.pictures)]
                 picture = folder / "pictures.png"
                 save_error_maps(picture, samples, network, merging(name), size=config.size)
-    console = Console()
-    console.print(Markdown(text))
-    console.print(f"see {config.output}", markup=False, soft_wrap=True)
+    console().print(Markdown(text))
+    console().print(f"see {config.output}", soft_wrap=True)
 
 
 def open_data(config: Config) -> tuple[Name, SegmentationFolder]:

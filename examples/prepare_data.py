@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import tyro
 from PIL import Image
+from rich.markup import escape
 from rich.progress import track
 from torch.utils.data import DataLoader, Dataset
 
@@ -111,7 +112,7 @@ def copy(data: SegmentationFolder, target: Path, config: Config, split: str) -> 
     """Copy one split; what could not be read comes as error messages, or stops the run."""
     copies = _Copies(data, config.root, target)
     done = DataLoader(copies, batch_size=None, num_workers=config.workers)
-    for error in track(done, f"copying {split}"):
+    for error in track(done, f"copying {escape(split)}"):
         if error and config.on_error == "stop":
             raise OSError(f"{error}; what is copied is kept, and --on-error skip goes on without")
         if error:

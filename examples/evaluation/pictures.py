@@ -74,7 +74,7 @@ def overlay(image: Tensor, train_ids: Tensor, *, opacity: float) -> Picture:
 
 @cache
 def _legend_strip(width: int) -> Picture:
-    size = max(10, width // 64)
+    size = min(max(10, width // 64), 64)
     font = ImageFont.load_default(size)
     line = round(1.6 * size)
     column = ceil(max(font.getlength(row.name) for row in TRAIN_CLASSES)) + 2 * line

@@ -13,7 +13,7 @@ from evaluation.charts import save_bars, save_confusion
 from evaluation.environment import environment
 from evaluation.loading import load_tensors
 from evaluation.protocol import SCORES, protocol_scores
-from evaluation.tables import markdown_table
+from evaluation.tables import code_span, markdown_table
 from files import clean_up
 from uda_seg.datasets import TRAIN_CLASSES
 from uda_seg.metrics import bootstrap_interval
@@ -107,7 +107,9 @@ def write_report(
         save_bars(folder / "bars.png", {n: column[:, _CLASSES] for n, column in columns.items()})
     rows = [[score, *(_cell(column[score]) for column in plain.values())] for score in SCORES]
     table = markdown_table(["", *plain], rows)
-    text = _TEXT.format(**about, seen=config["size"] or "their own size", table=table)
+    names = {name: code_span(str(config[name])) for name in ("network", "split")}
+    seen = config["size"] or "their own size"
+    text = _TEXT.format(**about | names, seen=seen, table=table)
     charts = "".join(f"\n![{file.stem}]({file.name})\n" for file in sorted(folder.glob("*.png")))
     (folder / "report.md").write_text(text + charts)
     return text

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch
 from lightning_fabric import Fabric
-from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from command_line import console
 from evaluation.environment import environment
 from evaluation.pictures import prediction_strip, save_comparison
 from files import atomic_path, folder_lock, require_same_settings
@@ -140,10 +140,8 @@ def show_results(
     networks = {name: result.network for name, result in results.items()}
     file = training.output / "comparison.png"
     save_comparison(file, domains.held_out, networks, size=training.size)
-    console = Console()
-    console.print(iou_table(results))
-    text = f"see {file}; tensorboard --logdir {training.output}"
-    console.print(text, markup=False, soft_wrap=True)
+    console().print(iou_table(results))
+    console().print(f"see {file}; tensorboard --logdir {training.output}", soft_wrap=True)
 
 
 def write_results(
