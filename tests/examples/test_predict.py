@@ -1,3 +1,6 @@
+import errno
+import os
+import re
 from dataclasses import replace
 from fractions import Fraction
 
@@ -115,6 +118,72 @@ class TestPictures:
         for name in ("cut.png", "[text].jpg"):
             assert f"left out {config.images / name}: cannot read" in printed
         assert printed.count("left out") == 2
+
+    def test_of_16_bits_are_scaled_and_avif_is_one(self, config):
+        wide = np.linspace(0, 65535, 48 * 80).astype(np.uint16).reshape(48, 80)
+        Image.fromarray(wide).save(config.images / "wide.png")
+        Image.fromarray(street()).save(config.images / "a.avif")
+        main(replace(config, opacity=0))
+        assert files(config.output) == ["a.avif", "wide.png"]
+        grey = read(config.output / "wide.png")[:48, :, 0]
+        assert np.array_equal(grey, (wide / 257).round())
+
+    def test_of_which_anything_raises_cost_that_one_alone(self, config, capsys, monkeypatch):
+        monkeypatch.setattr(predict, "MOST_PIXELS", 600_000)
+        Image.fromarray(street()).save(config.images / "good.png")
+        Image.fromarray(np.ones((9, 9), np.float32)).save(config.images / "float.tif")
+        Image.new("CMYK", (40, 40)).save(config.images / "cmyk.jpg")
+        Image.new("L", (1000, 601)).save(config.images / "bomb.png")
+        Image.fromarray(street(16380, 1)).save(config.images / "tall.webp")  # no room for a legend
+        os.mkfifo(config.images / "pipe.png")
+        (config.images / "loop.png").symlink_to("loop.png")
+        (config.images / "folder.png").mkdir()
+        main(config)
+        assert files(config.output) == ["good.png"]
+        printed = capsys.readouterr().out
+        for name, why in {
+            "float.tif": "got Pillow mode F",
+            "cmyk.jpg": "got Pillow mode CMYK",
+            "bomb.png": "at most 600,000 pixels, .* got 1000x601; make it smaller",
+            "tall.webp": "16383",
+            "pipe.png": "no regular file",
+            "loop.png": "symbolic links",
+        }.items():
+            assert re.search(f"left out {config.images / name}: .*{why}", printed)
+        assert printed.count("left out") == 6
+
+    def test_in_linked_and_closed_folders(self, config, capsys, monkeypatch):
+        for name in ("a/1.png", "closed/2.png", ".hidden/3.png", "a/._4.png"):
+            (config.images / name).parent.mkdir(exist_ok=True)
+            Image.fromarray(street()).save(config.images / name)
+        (config.images / "again").symlink_to("a")
+        (config.images / "a/back").symlink_to(config.images)
+        scan = os.scandir
+
+        def refuse(path):
+            if str(path).endswith("closed"):
+                raise PermissionError(errno.EACCES, "Permission denied", str(path))
+            return scan(path)
+
+        monkeypatch.setattr(os, "scandir", refuse)
+        main(config)
+        assert files(config.output) == ["a/1.png"]
+        printed = capsys.readouterr().out
+        assert f"left out {config.images}/closed, which cannot be opened: Perm" in printed
+        assert f"left out {config.images}/again, which is the folder {config.images}/a" in printed
+        assert f"left out {config.images}/a/back, which is the folder {config.images} a" in printed
+
+    def test_whose_overlays_the_disk_cannot_hold_end_the_run(self, config, monkeypatch):
+        for name in ("a.png", "b.png"):
+            Image.fromarray(street()).save(config.images / name)
+
+        def full(*_, **__):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(Image.Image, "save", full)
+        with pytest.raises(OSError, match="No space left on device"):
+            main(config)
+        assert files(config.output) == []
 
     def test_of_which_none_can_be_read_are_an_error(self, config):
         (config.images / "a.png").write_text("no picture")
@@ -299,6 +368,12 @@ class TestConfig:
     def test_images_that_are_not_there_are_named(self, config):
         with pytest.raises(FileNotFoundError, match=r"folder or a video, got .*missing"):
             main(replace(config, images=config.images / "missing"))
+
+    def test_what_is_no_regular_file_is_no_video(self, config):
+        path = config.images / "camera.mp4"
+        os.mkfifo(path)
+        with pytest.raises(ValueError, match=r"camera\.mp4, which is no regular file"):
+            main(replace(config, images=path))
 
     def test_a_folder_without_pictures_is_refused(self, config):
         (config.images / "notes.txt").touch()
