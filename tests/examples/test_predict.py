@@ -280,7 +280,7 @@ class TestVideo:
         assert len(read_video(config.output / "cut.mp4")[0]) == 3
         assert f"left out damaged packets of {path}: 1, first at 0.40 s:" in capsys.readouterr().out
 
-    def test_of_which_every_packet_is_damaged_is_refused(self, config, monkeypatch):
+    def test_of_which_every_packet_is_damaged_is_refused(self, config):
         path = config.images / "street.mp4"
         write_video(path)
         content = path.read_bytes()

@@ -191,3 +191,18 @@ def test_a_file_is_replaced_as_a_whole_and_remains_of_a_kill_go(fabric, config, 
     assert file.read_bytes() == before
     assert list(file.parent.iterdir()) == [file]
     assert kept.step == 1
+
+
+def test_who_stops_a_training_is_told_where_it_goes_on(fabric, config):
+    def stopped(error, *steps):
+        with pytest.raises(type(error)) as caught, checkpoint(fabric, config, parts()) as kept:
+            for step in steps:
+                kept.save(step)
+            raise error
+        return getattr(caught.value, "__notes__", [])
+
+    begin = "the same command goes on with the-row at its beginning"
+    assert stopped(KeyboardInterrupt()) == [begin]
+    step_2 = "the same command goes on with the-row after step 2"
+    assert stopped(KeyboardInterrupt(), 1, 2) == [step_2]
+    assert stopped(FloatingPointError(), 1) == []
