@@ -194,8 +194,7 @@ def folder_lock(folder: Path, *, enabled: bool = True) -> Iterator[None]:
             lock.acquire(timeout=0)
         except Timeout:
             raise BlockingIOError(
-                f"expected no other run to write to {folder}, but one does; wait for it, or end "
-                "it: a torchrun that was killed leaves its processes behind"
+                f"expected no other run to write to {folder}, but one does; wait for it, or end it"
             ) from None
     try:
         yield
