@@ -3,9 +3,9 @@ r"""Predict a picture, a folder of pictures or a video, and write overlays with 
     python examples/predict.py runs/gta2city/adapted street.mp4 --size 96 192
 
 Pictures keep their names and sub-folders; a video becomes NAME.mp4 with its own times and shape,
-without sound. What cannot be read is left out and named; docs/evaluation.md says what else. Give the size that the network was trained at: it sees each image at that size, and its
-prediction comes back at the image's own. The images a second that it shows include reading and
-writing.
+without sound. What cannot be read is left out and named; docs/evaluation.md says what else. Give
+the size that the network was trained at: it sees each image at that size, and its prediction comes
+back at the image's own. The images a second that it shows include reading and writing.
 """
 
 import os

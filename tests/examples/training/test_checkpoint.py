@@ -194,11 +194,15 @@ def test_a_file_is_replaced_as_a_whole_and_remains_of_a_kill_go(fabric, config, 
 
 
 def test_who_stops_a_training_is_told_where_it_goes_on(fabric, config):
-    def stopped(error, *steps):
-        with pytest.raises(type(error)) as caught, checkpoint(fabric, config, parts()) as kept:
+    def train_and_raise(error, steps):
+        with checkpoint(fabric, config, parts()) as kept:
             for step in steps:
                 kept.save(step)
             raise error
+
+    def stopped(error, *steps):
+        with pytest.raises(type(error)) as caught:
+            train_and_raise(error, steps)
         return getattr(caught.value, "__notes__", [])
 
     begin = "the same command goes on with the-row at its beginning"
