@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from PIL import Image
+from rich.markup import escape
 from rich.progress import track
 from torch.utils.data import DataLoader, Dataset
 
@@ -27,7 +28,7 @@ def copy_samples(
         workers: processes; 0 for none.
     """
     done = DataLoader(_Copies(data, root, target), batch_size=None, num_workers=workers)
-    return filter(None, track(done, f"copying {what}"))
+    return filter(None, track(done, f"copying {escape(what)}"))
 
 
 class _Copies(Dataset[str]):

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch
 from lightning_fabric import Fabric
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from torch import Tensor
 
+from command_line import console
 from data_tools.description import CITYSCAPES
 from evaluation.environment import environment
 from evaluation.loading import Classes, load_network, save_network
@@ -158,10 +158,8 @@ def show_results(
     networks = {name: result.network for name, result in results.items()}
     file = training.output / "comparison.png"
     save_comparison(file, domains.held_out, networks, size=training.size, classes=domains.classes)
-    console = Console()
-    console.print(iou_table(results, domains.classes))
-    text = f"see {file}; tensorboard --logdir {training.output}"
-    console.print(text, markup=False, soft_wrap=True)
+    console().print(iou_table(results, domains.classes))
+    console().print(f"see {file}; tensorboard --logdir {training.output}", soft_wrap=True)
 
 
 def write_results(
