@@ -150,11 +150,10 @@ def open_data(config: Config) -> tuple[Name, SegmentationFolder]:
     read = readers[config.split]
     try:
         return name, read()
-    except FileNotFoundError as error:
+    except (FileNotFoundError, ValueError) as error:
         if not config.submission:
-            error.add_note(
-                "--missing skip leaves out images without a label, --submission wants none"
-            )
+            if isinstance(error, FileNotFoundError):
+                error.add_note("--missing skip leaves out images without a label")
             raise
     return name, read(labels=False)
 

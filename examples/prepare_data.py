@@ -9,20 +9,17 @@ goes on where it was. Do not score on a copy: scores want the labels at full siz
 """
 
 import json
-import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import tyro
-from PIL import Image
-from rich.progress import track
-from torch.utils.data import DataLoader, Dataset
 
 from command_line import run_script
 from data_tools.catalogue import Name, on_disk, split_readers
+from data_tools.copying import copy_samples
 from data_tools.description import DESCRIPTION, is_described, read_description
 from data_tools.guess import COPY_MANIFEST, name_of
 from files import atomic_path, folder_lock, require_same_settings
@@ -110,8 +107,20 @@ def write_copy(
     if "description" in settings:
         shutil.copyfile(config.root / DESCRIPTION, partial / DESCRIPTION)
     skipped = [f"{path}: {why}" for each in data.values() for path, why in each.skipped.items()]
+    broken = []
     for split, each in data.items():
-        skipped += copy(each, partial, config, split)
+        for error in copy_samples(each, config.root, partial, what=split, workers=config.workers):
+            if config.on_error == "stop":
+                raise OSError(
+                    f"{error}; what is copied is kept, and --on-error skip goes on without"
+                )
+            broken.append(error)
+    if len(broken) == sum(map(len, data.values())):
+        shutil.rmtree(partial)
+        raise OSError(
+            f"expected a sample that can be read, got {len(broken)} like this: {broken[0]}"
+        )
+    skipped += broken
     for left_by_a_kill in [path for path in partial.rglob(".*") if path.is_dir()]:
         shutil.rmtree(left_by_a_kill)
     write_manifest(partial, {"settings": settings, "skipped": skipped})
@@ -127,8 +136,6 @@ def description(root: Path, name: Name) -> dict[str, Any]:
 
 def open_splits(config: Config, name: Name) -> dict[str, SegmentationFolder]:
     """The splits to copy, at the size of the copy: those on disk, if none was asked for."""
-    if config.skip is not None and not config.skip.exists():
-        raise FileNotFoundError(f"expected --skip to be a report, got {config.skip}, which is none")
     options: dict[str, Any] = {"size": config.size, "labels": config.labels}
     options |= {"ids": config.ids} if config.ids else {}
     options |= {"skip": config.skip} if config.skip else {}
@@ -155,57 +162,6 @@ def open_splits(config: Config, name: Name) -> dict[str, SegmentationFolder]:
     if absent := [split for split in readers if split not in data]:
         print(f"without {', '.join(absent)}")
     return data
-
-
-def copy(data: SegmentationFolder, target: Path, config: Config, split: str) -> Iterator[str]:
-    """Copy one split; what could not be read comes as error messages, or stops the run."""
-    copies = _Copies(data, config.root, target)
-    done = DataLoader(copies, batch_size=None, num_workers=config.workers)
-    for error in track(done, f"copying {split}"):
-        if error and config.on_error == "stop":
-            raise OSError(f"{error}; what is copied is kept, and --on-error skip goes on without")
-        if error:
-            yield error
-
-
-class _Copies(Dataset[str]):
-    """Copies a sample when it is asked for, so that a DataLoader's workers do."""
-
-    def __init__(self, data: SegmentationFolder, root: Path, target: Path) -> None:
-        self.data, self.root, self.target = data, root, target
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def __getitem__(self, index: int) -> str:
-        """The error if the sample cannot be read, or nothing."""
-        image_path = self._image_target(self.data.images[index])
-        if image_path.exists():
-            return ""
-        try:
-            image = self.data[index].image  # of a pair that has been checked
-            ids = None if self.data.labels is None else self.data.read_ids(index)
-        except (OSError, ValueError) as error:
-            return str(error)
-        if ids is not None and self.data.labels is not None:
-            with atomic_path(self._target(self.data.labels[index])) as file:
-                Image.fromarray(ids.numpy()).save(file, "PNG")
-        with atomic_path(image_path) as file:  # last, since it stands for both
-            pixels = Image.fromarray(image.permute(1, 2, 0).numpy())
-            if image_path.suffix == ".webp":
-                # Effort 0 is quicker to write than PNG and a tenth larger than WebP's best.
-                pixels.save(file, "WEBP", lossless=True, quality=0, method=0)
-            else:
-                pixels.save(file, "PNG")
-        return ""
-
-    def _image_target(self, path: Path) -> Path:
-        target = self._target(path).with_suffix(".webp")
-        too_long = len(os.fsencode(target.name)) > 255
-        return target.with_suffix(".png") if too_long else target
-
-    def _target(self, path: Path) -> Path:
-        return self.target / path.relative_to(self.root)
 
 
 def write_manifest(folder: Path, content: Mapping[str, Any]) -> None:

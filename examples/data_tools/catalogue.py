@@ -48,9 +48,12 @@ def split_readers(name: Name, root: Path, **options: Any) -> dict[str, Reader]:
     """Give a function that opens each split; it takes further options of the reader.
 
     Raises:
-        OSError: if a description cannot be read.
+        OSError: if a description cannot be read, or there is no report to ``skip``.
         ValueError: for ``ids`` of a data set that has its own, or a mistake in a description.
     """
+    report = options.get("skip")
+    if isinstance(report, Path) and not report.exists():
+        raise FileNotFoundError(f"expected --skip to be a report, got {report}, which is none")
     if name == "folder" and is_described(root):
         if "ids" in options:
             raise ValueError(f"expected --ids or {root / DESCRIPTION}, which has them, got both")

@@ -339,11 +339,13 @@ def test_a_report_is_a_list_on_disk(tmp_path):
     assert skip_list(report) == skip_list(["u/ä"]) == {"u/ä"}
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[]", '{"skip": 3}', '{"skip": "ab"}', "\xff"])
+@pytest.mark.parametrize(
+    "content", ["", "{}", "[]", '{"skip": 3}', '{"skip": "ab"}', '{"skip": [1]}', "\xff"]
+)
 def test_a_file_that_is_no_report_is_named(tmp_path, content):
     report = tmp_path / "report.json"
     report.write_bytes(content.encode("latin-1"))
-    with pytest.raises(ValueError, match=r"expected .*\"skip\".*") as error:
+    with pytest.raises(ValueError, match="expected") as error:
         skip_list(report)
     assert str(report) in str(error.value)
 

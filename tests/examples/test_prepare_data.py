@@ -104,6 +104,7 @@ KILLED = """
     import os, signal, sys
     from pathlib import Path
     import prepare_data
+    from data_tools import copying
     from prepare_data import Config, main
 
     moment, *paths = sys.argv[1:]
@@ -116,7 +117,7 @@ KILLED = """
                 file.write_bytes(b"half")
                 os.kill(os.getpid(), signal.SIGKILL)
         return atomic_path(path)
-    prepare_data.atomic_path = counted
+    prepare_data.atomic_path = copying.atomic_path = counted
     if moment == "rename":
         Path.rename = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
     main(Config(*map(Path, paths), size=(20, 31), workers=0))
@@ -210,6 +211,14 @@ def test_a_broken_sample_stops_the_run_or_is_left_out_and_named(config, gta5):
     assert names == ["00000", "00001", "00002", "00004", "00005"]
     (skipped,) = json.loads((config["output"] / "prepared.json").read_text())["skipped"]
     assert str(gta5 / "images" / "00003.png") in skipped
+
+
+def test_a_copy_of_nothing_is_no_copy(config, gta5):
+    for image in (gta5 / "images").glob("*.png"):
+        image.write_bytes(b"")
+    with pytest.raises(OSError, match=r"sample that can be read, got 6 like this: .*00000\.png"):
+        main(Config(**config, on_error="skip"))
+    assert list(config["output"].parent.iterdir()) == []
 
 
 def test_what_the_doctor_lists_is_not_copied(config, gta5, tmp_path):

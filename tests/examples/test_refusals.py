@@ -18,13 +18,22 @@ MISTAKES = [  # the command line below a folder, and what the answer says
     ("check_data missing", "missing, which is no folder"),
     ("check_data empty", "the layout of a known data set in .*empty, found none"),
     ("check_data gta5 --ids 0 0 --data-set gta5", "ids for --data-set folder alone"),
+    ("check_data own", r"describe it in own/data_set\.toml .* --data-set or --ids"),
+    ("check_data own --ids 0 300", r"train ids of 0 to 255, got \(0, 300\)"),
+    ("check_data mistaken", r"mistaken/data_set\.toml: expected the labels' ids to be told by ids"),
     ("prepare_data missing copy", "missing, which is no folder"),
+    ("prepare_data mistaken copy", r"mistaken/data_set\.toml: expected"),
+    ("prepare_data gta5 copy --skip missing", "--skip to be a report, got missing"),
     ("prepare_data gta5 thesis", "thesis to be new or to hold"),
     ("prepare_data gta5 copy --splits minival", r"splits out of \['all'\], got \['minival'\]"),
     ("evaluate network missing", "missing, which is no folder"),
     ("evaluate network cityscapes --output thesis", "thesis to be new or an evaluation"),
     ("evaluate network cityscapes --split minival", "train, val, test for cityscapes, got minival"),
     ("evaluate network cityscapes --split test", "leftImg8bit.test"),
+    ("evaluate network cityscapes --skip missing", "--skip to be a report, got missing"),
+    ("evaluate network cityscapes --skip notes.txt", "notes.txt to be a JSON report"),
+    ("evaluate network mistaken", r"mistaken/data_set\.toml: expected"),
+    ("evaluate network unlabelled", r"1 images have none: .* --missing skip leaves out"),
     ("evaluate missing cityscapes", "got missing, and there is no such folder"),
     ("evaluate runs/missing cityscapes", "got runs/missing, and there is no such folder"),
     ("evaluate thesis cityscapes", "config.json in 'thesis', found none"),
@@ -68,8 +77,13 @@ def folder(tmp_path_factory):
     write_gta5(folder / "gta5")
     write_cityscapes(folder / "cityscapes")
     write_cityscapes(folder / "cityscapes", split="val")
-    for name in ("runs", "empty", "thesis", "broken"):
+    write_gta5(folder / "own", "street")
+    write_cityscapes(folder / "unlabelled", split="val")
+    _, label = write_cityscapes(folder / "unlabelled", "ulm_000000_000020", split="val")
+    label.unlink()
+    for name in ("runs", "empty", "thesis", "broken", "mistaken"):
         (folder / name).mkdir()
+    (folder / "mistaken/data_set.toml").touch()
     (folder / "thesis/thesis.tex").write_text("years of work")
     (folder / "notes.txt").write_text("a text")
     (folder / "broken/matrices.pt").write_text("a text")

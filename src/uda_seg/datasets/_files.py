@@ -78,8 +78,10 @@ def pair_files(
 
 def skip_list(skip: Collection[str] | Path) -> frozenset[str]:
     """What to leave out, as given or as listed under ``"skip"`` by a JSON report."""
+    where = ""
     if isinstance(skip, str | Path):
         report = Path(skip)
+        where = f" in {report}"
         try:
             skip = json.loads(report.read_text(encoding="utf-8"))["skip"]
         except (ValueError, TypeError, LookupError) as error:
@@ -87,10 +89,10 @@ def skip_list(skip: Collection[str] | Path) -> frozenset[str]:
                 f'expected {report} to be a JSON report with a list under "skip", got {error!r}'
             ) from error
         if not isinstance(skip, list):
-            raise ValueError(f'expected a list of names under "skip" in {report}, got {skip!r}')
+            raise ValueError(f'expected a list of names under "skip"{where}, got {skip!r}')
     for entry in skip:
         if not isinstance(entry, str):
-            raise ValueError(f"expected names to skip, got {entry!r}; write it as text")
+            raise ValueError(f"expected names to skip{where}, got {entry!r}; write it as text")
     return frozenset(map(one_spelling, skip))
 
 
