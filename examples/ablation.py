@@ -18,10 +18,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from rich.console import Console
 from rich.markdown import Markdown
 
-from command_line import run_script
+from command_line import console, run_script
 from evaluation.pictures import save_comparison
 from evaluation.results import Result, write_results
 from files import atomic_path
@@ -90,7 +89,7 @@ def report(config: Config, results: Mapping[str, Mapping[int, Result]], domains:
     save_comparison(
         picture, domains.held_out, networks, size=training.size, classes=domains.classes
     )
-    Console().print(Markdown(text))
+    console().print(Markdown(text))
 
 
 if __name__ == "__main__":

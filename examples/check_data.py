@@ -24,10 +24,9 @@ from time import strftime
 from typing import Any
 
 import tyro
-from rich.console import Console
 from rich.table import Table
 
-from command_line import run_script
+from command_line import console, run_script
 from data_tools.catalogue import Name, Reader, classes_of, on_disk, split_readers
 from data_tools.guess import name_of
 from data_tools.inspection import WARNINGS, Inspection, Problem, inspect_split
@@ -57,8 +56,7 @@ class Config:
 def main(config: Config) -> int:
     """Inspect, report and print; return the exit status."""
     name = name_of(config.root, config.data_set, config.ids)
-    console = Console(markup=False)  # paths may hold brackets
-    console.print(f"{config.root}, read as {name}", soft_wrap=True)
+    console().print(f"{config.root}, read as {name}", soft_wrap=True)
     inspections = inspect_splits(config.root, name, ids=config.ids, workers=config.workers)
     names = [] if config.ids else [each.name for each in classes_of(name, config.root)]
     report = inspection_report(config.root, name, names, inspections)
@@ -68,13 +66,13 @@ def main(config: Config) -> int:
         file.write_text(text, encoding="utf-8", errors="backslashreplace")
     every = split_readers(name, config.root)
     if absent := [split for split in every if split not in inspections]:
-        console.print(f"no images of {', '.join(absent)}", soft_wrap=True)
-    console.print(splits_table(inspections))
-    console.print(classes_table(report["classes"]))
+        console().print(f"no images of {', '.join(absent)}", soft_wrap=True)
+    console().print(splits_table(inspections))
+    console().print(classes_table(report["classes"]))
     if report["problems"]:
-        console.print(problems_table(report["problems"]))
+        console().print(problems_table(report["problems"]))
     end = f"{len(report['skip'])} images to skip; the whole report is {config.report}"
-    console.print(end, soft_wrap=True)
+    console().print(end, soft_wrap=True)
     return int(any(problem["kind"] not in WARNINGS for problem in report["problems"]))
 
 

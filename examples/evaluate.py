@@ -22,13 +22,12 @@ import tyro
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from PIL import Image
-from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import track
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
-from command_line import run_script
+from command_line import console, run_script
 from data_tools.catalogue import Name, classes_of, split_readers
 from data_tools.guess import name_of
 from evaluation.loading import Classes, load_checkpoint
@@ -131,9 +130,8 @@ def main(config: Config) -> None:
                 save_error_maps(
                     picture, samples, network, merged, size=config.size, classes=classes
                 )
-    console = Console()
-    console.print(Markdown(text))
-    console.print(f"see {config.output}", markup=False, soft_wrap=True)
+    console().print(Markdown(text))
+    console().print(f"see {config.output}", soft_wrap=True)
 
 
 def open_data(config: Config) -> tuple[Name, SegmentationFolder]:

@@ -13,11 +13,10 @@ from typing import Any, cast
 
 import torch
 import tyro
-from rich.console import Console
 from rich.table import Table
 from timm.models import reparameterize_model
 
-from command_line import name_extra, run_script
+from command_line import console, name_extra, run_script
 from data_tools.description import CITYSCAPES
 from deployment.model import ExportModel, Pixels, halve
 from evaluation.loading import load_checkpoint
@@ -74,10 +73,9 @@ def main(config: Config) -> None:
     table = Table("images", "deviation", "same class", title="ONNX Runtime against torch")
     for shape, deviation, same_class in agreements:
         table.add_row("x".join(map(str, shape)), f"{deviation:.1e}", f"{100 * same_class:.2f} %")
-    console = Console()
-    console.print(table)
+    console().print(table)
     megabytes = config.output.stat().st_size / 1e6
-    console.print(f"wrote {config.output}, {megabytes:.1f} MB", markup=False, soft_wrap=True)
+    console().print(f"wrote {config.output}, {megabytes:.1f} MB", soft_wrap=True)
 
 
 def refuse_fixed_size(network: BiSeNet) -> None:

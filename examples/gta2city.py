@@ -209,8 +209,10 @@ def train_row(
         batch = make_batch(pair, augment, now.style, domains.class_weights)
         return now.step(fabric, networks, batch)
 
-    checkpoint = Checkpoint(fabric, config, name, row, networks.parts)
-    with TrainingLogger(fabric, config.output, name, config.steps) as logger:
+    with (
+        Checkpoint(fabric, config, name, row, networks.parts) as checkpoint,
+        TrainingLogger(fabric, config.output, name, config.steps) as logger,
+    ):
         batches = PairedBatches(fabric, domains, config)
         for _ in fit(fabric, networks, batches, step, checkpoint, logger):
             pass

@@ -2,12 +2,13 @@ r"""Predict a picture, a folder of pictures or a video, and write overlays with 
 
     python examples/predict.py runs/gta2city/adapted street.mp4 --size 96 192
 
-Pictures keep their names and sub-folders; a video becomes NAME.mp4 with its own timing, without
-sound. Give the size that the network was trained at: it sees each image at that size, and its
-prediction comes back at the image's own. The images a second that it shows include reading and
-writing.
+Pictures keep their names and sub-folders; a video becomes NAME.mp4 with its own times and shape,
+without sound. What cannot be read is left out and named; docs/evaluation.md says what else. Give
+the size that the network was trained at: it sees each image at that size, and its prediction comes
+back at the image's own. The images a second that it shows include reading and writing.
 """
 
+import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,23 +16,22 @@ from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
 import torch
 import tyro
-from PIL import Image, ImageOps
-from rich.console import Console
+from PIL import Image
 from rich.progress import Progress, TextColumn
+from torch import Tensor
 
-from command_line import name_extra, run_script
+from command_line import console, name_extra, run_script
 from evaluation.loading import Trained, load_checkpoint
 from evaluation.pictures import Picture, overlay
 from evaluation.scoring import predict
 from files import atomic_path
+from uda_seg.datasets import IMAGE_SUFFIXES, read_image
 
 T = TypeVar("T")
 
-PICTURES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-UNREADABLE = (OSError, SyntaxError, Image.DecompressionBombError)  # what Pillow raises
+MOST_PIXELS = 34_000_000  # 8192x4096, whose prediction takes up to 9 GB
 
 
 @dataclass(frozen=True)
@@ -61,24 +61,27 @@ class Config:
 
 
 def main(config: Config) -> None:
-    """Write all overlays; name and leave out a picture that cannot be read."""
-    targets = find_targets(config)
-    network, classes = load_checkpoint(config.network, config.backbone)
+    """Write all overlays; name and leave out what cannot be read."""
+    left_out: list[str] = []
+    targets = find_targets(config, left_out)
+    trained = load_checkpoint(config.network, config.backbone)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    network.to(device).to(memory_format=torch.channels_last)
+    trained.network.to(device).to(memory_format=torch.channels_last)
     if is_video(config.images):
-        predict_video(config, Trained(network, classes), targets[config.images])
+        predict_video(config, trained, targets[config.images], left_out)
     else:
-        predict_pictures(config, Trained(network, classes), targets)
-    Console().print(f"see {config.output}", markup=False, soft_wrap=True)
+        predict_pictures(config, trained, targets, left_out)
+    for line in left_out:
+        console().print(f"left out {line}", soft_wrap=True)
+    console().print(f"see {config.output}", soft_wrap=True)
 
 
 def is_video(path: Path) -> bool:
     """Whether this is neither a folder nor named like a picture."""
-    return not path.is_dir() and path.suffix.lower() not in PICTURES
+    return not path.is_dir() and path.suffix.lower() not in IMAGE_SUFFIXES
 
 
-def find_targets(config: Config) -> dict[Path, Path]:
+def find_targets(config: Config, left_out: list[str]) -> dict[Path, Path]:
     """Map each file to its overlay; refuse whatever would overwrite something."""
     images, output = config.images, config.output
     if not images.exists():
@@ -89,13 +92,10 @@ def find_targets(config: Config) -> dict[Path, Path]:
     if output.exists() and not output.is_dir():
         raise NotADirectoryError(f"expected --output to be a folder, got the file {output}")
     if images.is_dir():
-        targets = {
-            path: output / path.relative_to(images)
-            for path in sorted(images.rglob("*"))
-            if path.suffix.lower() in PICTURES
-        }
+        targets = {path: output / path.relative_to(images) for path in walk(images, left_out)}
         if not targets:
-            raise FileNotFoundError(f"expected {', '.join(PICTURES)} in {images}, found none")
+            found = "; ".join(["found none", *(f"left out {line}" for line in left_out[:3])])
+            raise FileNotFoundError(f"expected {', '.join(IMAGE_SUFFIXES)} in {images}, {found}")
     else:
         target = output / images.name
         targets = {images: target.with_suffix(".mp4") if is_video(images) else target}
@@ -108,48 +108,75 @@ def find_targets(config: Config) -> dict[Path, Path]:
     return targets
 
 
-def predict_pictures(config: Config, trained: Trained, targets: Mapping[Path, Path]) -> None:
+def walk(folder: Path, left_out: list[str]) -> Iterator[Path]:
+    """All pictures but hidden ones, in order; a folder that links lead to again is read once."""
+
+    def closed(error: OSError) -> None:
+        left_out.append(f"{error.filename}, which cannot be opened: {error.strerror}")
+
+    seen: dict[Path, str] = {}
+    for place, folders, files in os.walk(folder, onerror=closed, followlinks=True):
+        first = seen.setdefault(Path(place).resolve(), place)
+        if first != place:
+            left_out.append(f"{place}, which is the folder {first} again")
+            folders.clear()
+            continue
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES:
+                yield Path(place, name)
+
+
+def predict_pictures(
+    config: Config, trained: Trained, targets: Mapping[Path, Path], left_out: list[str]
+) -> None:
     """Write the overlay of every picture that can be read."""
     broken = []
     for source, target in counted(targets.items(), "pictures", len(targets)):
         try:
-            with Image.open(source) as file:
-                image = ImageOps.exif_transpose(file).convert("RGB")
-        except UNREADABLE as error:
-            broken.append(f"left out {source}, which cannot be read: {error}")
-            continue
-        painted = paint(config, trained, image)
-        with atomic_path(target) as partial:
-            Image.fromarray(painted).save(partial, quality=95)
-    for line in broken:
-        Console().print(line, markup=False, soft_wrap=True)
+            painted = paint(config, trained, read_image(source))
+            with atomic_path(target) as partial:
+                Image.fromarray(painted).save(partial, quality=95)
+        except (OSError, ValueError, torch.OutOfMemoryError) as error:
+            if getattr(error, "errno", None) is not None:
+                raise  # by the system, such as a full disk, and not for what the picture is
+            broken.append(f"{source}: {error}")
     if len(broken) == len(targets):
         raise OSError(f"expected a picture that can be read, got none; {broken[0]}")
+    left_out += broken
 
 
-def predict_video(config: Config, trained: Trained, target: Path) -> None:
+def predict_video(config: Config, trained: Trained, target: Path, left_out: list[str]) -> None:
     """Write a video of the frames' overlays, each at its own time."""
     with name_extra("examples"):
         from evaluation import video
-    frames = video.read_frames(config.images)
+    damage: list[str] = []
+    frames = video.read_frames(config.images, damage)
     first = next(frames, None)
     if first is None:
-        raise ValueError(f"expected a video with a frame, got none in {config.images}")
-    source, _ = first
+        found = "; ".join(["none", *damage[:1]])
+        raise ValueError(f"expected a video with a frame, got {config.images} with {found}")
     with atomic_path(target) as partial:
         painted = (
-            (frame, paint(config, trained, video.upright(frame)))
-            for _, frame in counted(chain([first], frames), "frames", source.frames or None)
+            (frame, paint(config, trained, frame.image))
+            for frame in counted(chain([first], frames), "frames", first.total)
         )
-        video.write_frames(partial, painted, source.average_rate)
+        video.write_frames(partial, painted)
+    if damage:
+        left_out.append(f"damaged packets of {config.images}: {len(damage)}, first {damage[0]}")
 
 
-def paint(config: Config, trained: Trained, image: Image.Image) -> Picture:
-    """Predict an RGB image and paint its overlay, with the legend below."""
-    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)
-    size = config.size or (max(32, image.height), max(32, image.width))
-    label_size = (image.height, image.width)
-    train_ids = predict(trained.network, pixels[None], size=size, label_size=label_size)[0]
+def paint(config: Config, trained: Trained, pixels: Tensor) -> Picture:
+    """Predict a uint8 image ``(3, H, W)`` and paint its overlay, with the legend below."""
+    height, width = pixels.shape[1:]
+    enlarged = max(32, height), max(32, width)
+    if enlarged[0] * enlarged[1] > MOST_PIXELS:
+        raise ValueError(
+            f"expected at most {MOST_PIXELS:,} pixels, which take up to 9 GB of memory, got "
+            f"{width}x{height}; make it smaller"
+        )
+    size = config.size or enlarged
+    train_ids = predict(trained.network, pixels[None], size=size, label_size=(height, width))[0]
     return overlay(pixels, train_ids, opacity=config.opacity, classes=trained.classes)
 
 

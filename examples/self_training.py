@@ -187,8 +187,10 @@ def train_row(
 ) -> Result:
     """Train one network, after the warm-up with a teacher if its row has one; evaluate it."""
     networks, teacher, batches, step = training = prepare_training(fabric, config, domains, row)
-    checkpoint = Checkpoint(fabric, config, name, row, training.parts)
-    with TrainingLogger(fabric, config.output, name, config.steps) as logger:
+    with (
+        Checkpoint(fabric, config, name, row, training.parts) as checkpoint,
+        TrainingLogger(fabric, config.output, name, config.steps) as logger,
+    ):
         for done, _ in fit(fabric, networks, batches, step, checkpoint, logger):
             if teacher is not None and done >= config.warmup_steps:
                 update_teacher(fabric, teacher, networks.network)

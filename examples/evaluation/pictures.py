@@ -79,7 +79,7 @@ def overlay(
 
 @cache
 def _legend_strip(width: int, classes: Classes) -> Picture:
-    size = max(10, width // 64)
+    size = min(max(10, width // 64), 64)
     font = ImageFont.load_default(size)
     line = round(1.6 * size)
     column = ceil(max(font.getlength(each.name) for each in classes)) + 2 * line

@@ -15,7 +15,8 @@ from evaluation.charts import save_bars, save_confusion
 from evaluation.environment import environment
 from evaluation.loading import Classes
 from evaluation.protocol import protocol_scores, require_counts, score_names
-from evaluation.tables import escaped, markdown_table
+from evaluation.tables import code_span, escaped, markdown_table
+from files import clean_up
 from tensor_files import load_tensors
 from uda_seg.metrics import bootstrap_interval
 
@@ -89,6 +90,7 @@ def load_matrices(evaluation: Path, num_classes: int = len(CITYSCAPES)) -> Matri
         FileNotFoundError: if ``evaluation`` is no output of ``evaluate.py``.
         ValueError: if its file is damaged or something else, or of other classes.
     """
+    clean_up(evaluation.parent)  # a killed run may have moved it aside
     file = evaluation / "matrices.pt"
     if not file.is_file():
         raise FileNotFoundError(f"expected the output of examples/evaluate.py, found no {file}")
@@ -137,7 +139,9 @@ def write_report(
         [escaped(score), *(_cell(column[score]) for column in plain.values())] for score in names
     ]
     table = markdown_table(["", *plain], rows)
-    text = _TEXT.format(**about, seen=config["size"] or "their own size", table=table)
+    given = {name: code_span(str(config[name])) for name in ("network", "split")}
+    seen = config["size"] or "their own size"
+    text = _TEXT.format(**about | given, seen=seen, table=table)
     charts = "".join(f"\n![{file.stem}]({file.name})\n" for file in sorted(folder.glob("*.png")))
     (folder / "report.md").write_text(text + charts)
     return text

@@ -3,7 +3,14 @@
 import re
 from collections.abc import Iterable, Sequence
 
-__all__ = ["escaped", "markdown_table"]
+__all__ = ["code_span", "escaped", "markdown_table"]
+
+
+def code_span(text: str) -> str:
+    """What Markdown shows as it is, with more backticks around than there are in a row inside."""
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    space = " " * (len(fence) > 1)
+    return f"{fence}{space}{text}{space}{fence}"
 
 
 def escaped(text: str) -> str:

@@ -82,8 +82,10 @@ def train_row(
         networks.segmenter.train()
         return Evaluation(done, iou_from_confusion(confusion).nanmean().item(), criteria)
 
-    checkpoint = Checkpoint(fabric, config, name, recipe, parts)
-    with TrainingLogger(fabric, config.output, name, config.steps) as logger:
+    with (
+        Checkpoint(fabric, config, name, recipe, parts) as checkpoint,
+        TrainingLogger(fabric, config.output, name, config.steps) as logger,
+    ):
         for done, losses in fit(fabric, networks, batches, step, checkpoint, logger):
             if teacher is not None and done >= config.warmup_steps:
                 update_teacher(fabric, teacher, networks.network)

@@ -1,6 +1,7 @@
 """The toy city as two data sets on disk, a synthetic source and a target from a camera."""
 
 import json
+import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -16,6 +17,7 @@ from PIL import Image
 from rich.progress import track
 
 from files import atomic_path, require_same_settings
+from processes import start_worker
 from toy_city.looks import develop_camera, develop_game, haze, shade
 from toy_city.materials import LOOKS
 from toy_city.raster import Pinhole, rasterize
@@ -153,8 +155,13 @@ def _draw_all(draw: Callable[[Scene], None], scenes: list[Scene], workers: int) 
     if workers == 1:
         yield from map(draw, scenes)
     else:
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            yield from pool.map(draw, scenes, chunksize=20)
+        with ProcessPoolExecutor(
+            workers,
+            mp_context=get_context("spawn"),
+            initializer=start_worker,
+            initargs=(os.getpid(),),
+        ) as pool:
+            yield from pool.map(draw, scenes)
 
 
 def _write_scene(root: Path, scene: Scene, *, seed: int, size: Size) -> None:

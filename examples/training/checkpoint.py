@@ -1,10 +1,10 @@
 """The state of a training in one file, from which it resumes bit for bit."""
 
-import shutil
 from collections.abc import Mapping
 from math import isfinite
 from operator import index
-from typing import Any, Protocol
+from types import TracebackType
+from typing import Any, Protocol, Self
 
 import torch
 from lightning_fabric import Fabric
@@ -33,7 +33,8 @@ class Checkpoint:
     It holds the parts, the step, the seconds that training took, and the random states of torch of
     every process and its GPU. Nothing draws from numpy's or Python's. The position in the data
     follows from the step. A killed run leaves the previous file or the new one, nothing in between.
-    Reading it executes no code.
+    Reading it executes no code. As a context manager it tells who stops the training where it
+    goes on.
 
     Args:
         fabric: all of its processes load and save together.
@@ -60,6 +61,20 @@ class Checkpoint:
         self.settings = changed_settings(config, row, fabric.world_size)
         self.step = 0
         self.seconds = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Say to who stops a training where it goes on."""
+        if isinstance(error, KeyboardInterrupt):
+            place = f"after step {self.step}" if self.step else "at its beginning"
+            error.add_note(f"the same command goes on with {self.file.stem} {place}")
 
     def __str__(self) -> str:
         if self.step:
@@ -137,8 +152,6 @@ class Checkpoint:
             "parts": parts,
         }
         if self.fabric.is_global_zero:
-            for left_by_a_kill in self.file.parent.glob(f".{self.file.name}.*/"):
-                shutil.rmtree(left_by_a_kill)
             with atomic_path(self.file) as partial:
                 torch.save(content, partial)
         self.step = step

@@ -5,8 +5,12 @@ import subprocess
 import sys
 
 import pytest
+from rich.markdown import Markdown
+from rich.table import Table
 
-from command_line import run_script
+from command_line import console, run_script
+from evaluation.tables import code_span
+from published import ROOT
 
 SCRIPT = """
 from dataclasses import dataclass, field
@@ -64,6 +68,38 @@ def test_a_fault_of_the_script_keeps_its_traceback(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["script", "--config", "7"])
     with pytest.raises(AssertionError, match="7"):
         run_script(main)
+
+
+NAMED = "data [raw] :car: set[/b] \\[x]"
+
+
+def test_what_a_user_has_named_is_printed_as_it_is(capsys):
+    console().print(f"see {NAMED}", soft_wrap=True)
+    table = Table("class", title=NAMED)
+    table.add_column(NAMED)
+    table.add_row(NAMED, NAMED)
+    console().print(table)
+    console().print(Markdown(f"# {code_span(NAMED)} on `road`"))
+    assert capsys.readouterr().out.count(NAMED) == 6
+
+
+@pytest.mark.parametrize("text", ["a", "*a*_b_<c>", "a`b", "``", "`a` | [b](c)"])
+def test_a_code_span_shows_what_it_holds(text, capsys):
+    console().print(Markdown(code_span(text)))
+    assert capsys.readouterr().out.strip() == text
+
+
+def test_no_script_prints_with_a_console_that_knows_markup():
+    scripts = [path.read_text(encoding="utf-8") for path in (ROOT / "examples").rglob("*.py")]
+    assert sum(text.count("Console(") for text in scripts) == 1
+
+
+def test_a_name_that_no_encoding_fits_is_printed():
+    script = "from command_line import *; run_script(lambda: console().print(chr(0xDC80)))"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "\\udc80\n", "")
 
 
 @pytest.mark.parametrize("status", [None, 0, 1])

@@ -1,5 +1,6 @@
 """Whole files, folders that tell their settings, and one run a folder."""
 
+import errno
 import json
 import os
 import resource
@@ -7,11 +8,14 @@ import signal
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
-from files import atomic_path, differences, folder_lock, require_same_settings
+from files import atomic_path, clean_up, differences, folder_lock, require_same_settings
 
 
 def run(script, *arguments):
@@ -67,29 +71,37 @@ def test_a_failure_keeps_what_was_there(tmp_path):
     assert (tmp_path / "results.json").read_text() == "old"
 
 
-def test_a_full_disk_keeps_the_last_checkpoint(tmp_path):
+@pytest.fixture
+def small_disk():
+    """No file can grow beyond 10 kB."""
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, unlimited[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+@pytest.mark.usefixtures("small_disk")
+@pytest.mark.parametrize("save", [torch.save, lambda x, path: save_file({"x": x}, path)])
+def test_a_full_disk_is_named_and_keeps_the_last_checkpoint(tmp_path, save):
     path = tmp_path / "checkpoint.pt"
     path.write_bytes(b"old")
-    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
-    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-
-    def save():
-        with atomic_path(path) as partial:
-            torch.save(torch.zeros(100_000), partial)
-
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, unlimited[1]))
-    try:
-        with pytest.raises((OSError, RuntimeError)) as caught:
-            save()
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
-        signal.signal(signal.SIGXFSZ, ignored)
+    named = rf"cannot write {path}: {os.strerror(errno.EFBIG)}"
+    with pytest.raises(OSError, match=named) as caught, atomic_path(path) as partial:
+        save(torch.zeros(100_000), partial)
     assert "checkpoint.pt was not written" in caught.value.__notes__[0]
     assert entries(tmp_path) == ["checkpoint.pt"]
     assert path.read_bytes() == b"old"
 
 
-def test_a_killed_run_leaves_nothing_under_the_final_name(tmp_path):
+def test_a_fault_beside_the_disk_stays_what_it_is(tmp_path):
+    with pytest.raises(RuntimeError, match="a fault"), atomic_path(tmp_path / "a"):
+        raise RuntimeError("a fault")
+    assert entries(tmp_path) == []
+
+
+def test_a_killed_run_leaves_nothing_under_the_final_name_and_the_next_one_cleans_up(tmp_path):
     path = tmp_path / "checkpoint.pt"
     path.write_bytes(b"old")
     script = """
@@ -101,9 +113,94 @@ def test_a_killed_run_leaves_nothing_under_the_final_name(tmp_path):
     """
     assert run(script, path).returncode == -signal.SIGKILL
     assert path.read_bytes() == b"old"
-    with atomic_path(path) as partial:  # and the next run is not in the leftovers' way
+    assert [each.read_bytes() for each in tmp_path.rglob("*.pt")].count(b"half") == 1
+    with atomic_path(path) as partial:
         partial.write_bytes(b"new")
     assert path.read_bytes() == b"new"
+    assert entries(tmp_path) == ["checkpoint.pt"]
+
+
+def test_what_a_living_run_writes_is_not_cleaned_up(tmp_path):
+    with atomic_path(tmp_path / "slow") as slow:
+        slow.write_text("slow")
+        with atomic_path(tmp_path / "quick") as quick:
+            quick.write_text("quick")
+        assert slow.read_text() == "slow"
+    assert entries(tmp_path) == ["quick", "slow"]
+
+
+def test_a_folder_moved_aside_by_a_killed_run_comes_back(tmp_path):
+    path = tmp_path / "evaluation"
+    path.mkdir()
+    (path / "old").touch()
+    script = """
+        import os, pathlib, signal, sys
+        from files import atomic_path
+        pathlib.Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+        with atomic_path(pathlib.Path(sys.argv[1])) as partial:
+            partial.mkdir()
+    """
+    assert run(script, path).returncode == -signal.SIGKILL
+    assert not path.exists()
+    clean_up(tmp_path)
+    assert entries(tmp_path) == ["evaluation"]
+    assert entries(path) == ["old"]
+
+
+def test_what_is_there_again_is_not_replaced_by_what_was_moved_aside(tmp_path):
+    for place in (".unfinished/killed/old/evaluation", "evaluation"):
+        (tmp_path / place).mkdir(parents=True)
+    (tmp_path / "evaluation" / "new").touch()
+    clean_up(tmp_path)
+    assert entries(tmp_path) == ["evaluation"]
+    assert entries(tmp_path / "evaluation") == ["new"]
+
+
+def test_the_longest_name_is_a_name(tmp_path):
+    path = tmp_path / ("\u00e9" * 125 + ".json")
+    assert len(os.fsencode(path.name)) == 255
+    with atomic_path(path) as partial:
+        partial.write_text("{}")
+    assert entries(tmp_path) == [path.name]
+
+
+def test_everything_is_on_the_disk_before_it_has_its_name_and_then_the_name(tmp_path, monkeypatch):
+    order = []
+    path, sync, replace = tmp_path / "network", os.fsync, Path.replace
+
+    def log_sync(descriptor):
+        order.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        sync(descriptor)
+
+    def log_replace(old, new):
+        order.append(f"rename to {new.name}")
+        replace(old, new)
+
+    monkeypatch.setattr(os, "fsync", log_sync)
+    monkeypatch.setattr(Path, "replace", log_replace)
+    with atomic_path(path) as partial:
+        (partial / "deep").mkdir(parents=True)
+        (partial / "deep" / "config.json").touch()
+        (partial / "weights").touch()
+    *before, renamed, after = order
+    assert sorted(before) == ["config.json", "deep", "network", "weights"]
+    assert before[-1] == "network"
+    assert before.index("config.json") < before.index("deep")
+    assert (renamed, after) == ("rename to network", tmp_path.name)
+
+
+def test_many_writers_in_one_folder_do_not_meet(tmp_path):
+    script = """
+        import pathlib, sys
+        from files import atomic_path
+        for number in range(9):
+            with atomic_path(pathlib.Path(sys.argv[1]) / str(number % 3)) as partial:
+                partial.touch()
+    """
+    with ThreadPoolExecutor(4) as pool:
+        ended = [*pool.map(lambda _: run(script, tmp_path).returncode, range(4))]
+    assert ended == [0, 0, 0, 0]
+    assert entries(tmp_path) == ["0", "1", "2"]
 
 
 def test_a_folder_that_cannot_be_replaced_comes_back(tmp_path):

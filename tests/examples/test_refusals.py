@@ -43,7 +43,7 @@ MISTAKES = [  # the command line below a folder, and what the answer says
     ("evaluate network cityscapes --baseline broken", "tensors in broken/matrices.pt, got"),
     ("predict network missing", "a folder or a video, got missing"),
     ("predict network empty", r"\.png.* in empty, found none"),
-    ("predict network notes.txt", "a whole video that FFmpeg reads, got notes.txt"),
+    ("predict network notes.txt", "a video that FFmpeg reads, got notes.txt"),
     ("predict network a.png --output notes.txt", "to be a folder, got the file notes.txt"),
     ("predict network a.png --opacity 2", r"an opacity in \[0, 1\], got 2"),
     ("predict runs/missing a.png", "got runs/missing, and there is no such folder"),

@@ -81,3 +81,11 @@ def test_the_files_say_the_same(tmp_path):
 def test_what_is_no_evaluation_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"evaluate.py, found no .*matrices.pt"):
         load_matrices(tmp_path)
+
+
+def test_an_evaluation_that_a_killed_run_moved_aside_is_found(tmp_path):
+    aside = tmp_path / ".unfinished" / "killed" / "old" / "evaluation"
+    aside.mkdir(parents=True)
+    torch.save(some_matrices(), aside / "matrices.pt")
+    assert len(load_matrices(tmp_path / "evaluation")) == 6
+    assert [each.name for each in tmp_path.iterdir()] == ["evaluation"]

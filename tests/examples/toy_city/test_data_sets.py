@@ -1,12 +1,15 @@
+import os
 import signal
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from processes import start_worker
 from published import ROOT
 from toy_city import data_sets, render_scene, write_toy_city
 from uda_seg.datasets import CITYSCAPES_CLASSES, GTA5, IGNORE_INDEX, Cityscapes
@@ -275,6 +278,18 @@ def test_a_killed_run_leaves_nothing_under_the_final_name(root, tmp_path):
     assert not (tmp_path / "city").exists()
     write_toy_city(tmp_path / "city", **SMALL)
     assert contents(tmp_path / "city") == contents(root)
+
+
+def test_workers_end_with_their_parent(tmp_path, monkeypatch):
+    class Pool(ThreadPoolExecutor):
+        def __init__(self, workers, *, mp_context, initializer, initargs):
+            assert mp_context.get_start_method() == "spawn"
+            assert (initializer, initargs) == (start_worker, (os.getpid(),))
+            super().__init__(workers)
+
+    monkeypatch.setattr(data_sets, "ProcessPoolExecutor", Pool)
+    write_toy_city(tmp_path / "city", **{**SMALL, "workers": 2})
+    assert len(contents(tmp_path / "city")) == 19
 
 
 def test_the_script_is_spawn_safe_from_the_command_line(tmp_path):

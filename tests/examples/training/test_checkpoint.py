@@ -183,8 +183,8 @@ def test_a_file_is_replaced_as_a_whole_and_remains_of_a_kill_go(fabric, config, 
     kept = checkpoint(fabric, config, {**parts(), "last": last})
     kept.save(1)
     before = file.read_bytes()
-    left_by_a_kill = file.with_name(".the-row.pt.abc")
-    left_by_a_kill.mkdir()
+    left_by_a_kill = file.with_name(".unfinished") / "killed"
+    left_by_a_kill.mkdir(parents=True)
     last.broken = True
     with pytest.raises((AttributeError, pickle.PicklingError)):
         kept.save(2)
@@ -262,3 +262,22 @@ def test_a_damaged_checkpoint_is_named(fabric, config, file, fault):
             file.mkdir()
     with pytest.raises(OSError, match=rf"{file}"):
         checkpoint(fabric, config, parts()).load()
+
+
+def test_who_stops_a_training_is_told_where_it_goes_on(fabric, config):
+    def train_and_raise(error, steps):
+        with checkpoint(fabric, config, parts()) as kept:
+            for step in steps:
+                kept.save(step)
+            raise error
+
+    def stopped(error, *steps):
+        with pytest.raises(type(error)) as caught:
+            train_and_raise(error, steps)
+        return getattr(caught.value, "__notes__", [])
+
+    begin = "the same command goes on with the-row at its beginning"
+    assert stopped(KeyboardInterrupt()) == [begin]
+    step_2 = "the same command goes on with the-row after step 2"
+    assert stopped(KeyboardInterrupt(), 1, 2) == [step_2]
+    assert stopped(FloatingPointError(), 1) == []
