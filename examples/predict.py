@@ -64,13 +64,13 @@ def main(config: Config) -> None:
     """Write all overlays; name and leave out what cannot be read."""
     left_out: list[str] = []
     targets = find_targets(config, left_out)
-    network, classes = load_checkpoint(config.network, config.backbone)
+    trained = load_checkpoint(config.network, config.backbone)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    network.to(device).to(memory_format=torch.channels_last)
+    trained.network.to(device).to(memory_format=torch.channels_last)
     if is_video(config.images):
-        predict_video(config, Trained(network, classes), targets[config.images], left_out)
+        predict_video(config, trained, targets[config.images], left_out)
     else:
-        predict_pictures(config, Trained(network, classes), targets, left_out)
+        predict_pictures(config, trained, targets, left_out)
     for line in left_out:
         console().print(f"left out {line}", soft_wrap=True)
     console().print(f"see {config.output}", soft_wrap=True)

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from lightning_fabric import Fabric
 from rich.table import Table
-from rich.text import Text
 from torch import Tensor
 
 from command_line import console
@@ -159,7 +158,8 @@ def show_results(
     file = training.output / "comparison.png"
     save_comparison(file, domains.held_out, networks, size=training.size, classes=domains.classes)
     console().print(iou_table(results, domains.classes))
-    console().print(f"see {file}; tensorboard --logdir {training.output}", soft_wrap=True)
+    text = f"see {file}; tensorboard --logdir {training.output}"
+    console().print(text, soft_wrap=True)
 
 
 def write_results(
@@ -212,7 +212,7 @@ def iou_table(results: Mapping[str, Result], classes: Classes = CITYSCAPES) -> T
         table.add_column(name, justify="right")
     ious = [iou_from_confusion(result.confusion) for result in results.values()]
     for train_id, each in enumerate(classes):
-        table.add_row(Text(each.name), *(_percent(iou[train_id]) for iou in ious))
+        table.add_row(each.name, *(_percent(iou[train_id]) for iou in ious))
     table.add_section()
     table.add_row("mIoU", *(_percent(iou.nanmean()) for iou in ious), style="bold")
     accuracies = [pixel_accuracy(result.confusion) for result in results.values()]
