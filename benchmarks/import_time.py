@@ -19,6 +19,7 @@ from rich.table import Table
 from measuring import quartiles, save
 
 STANDS_ON = {
+    "batch_norm": "import torch, torch.distributed",
     "datasets": "import torch.utils.data, numpy, PIL.Image",
     "discriminators": "import torch",
     "losses": "import torch",
@@ -28,6 +29,7 @@ STANDS_ON = {
     "transforms": "from kornia.augmentation import IntensityAugmentationBase2D",
 }
 AT_MOST = {  # times torch
+    "batch_norm": 1.1,
     "datasets": 1.2,
     "discriminators": 1.1,
     "losses": 1.1,

@@ -15,6 +15,7 @@ import uda_seg
 
 PACKAGE = Path(uda_seg.__file__).parent
 FAMILIES = [
+    "batch_norm",
     "datasets",
     "discriminators",
     "losses",
@@ -55,6 +56,7 @@ def test_a_family_loads_no_other_family(family):
 @pytest.mark.parametrize(
     ("family", "heavy"),
     [
+        ("batch_norm", {"timm", "kornia", "torchvision", "huggingface_hub", "PIL"}),
         ("datasets", {"timm", "kornia", "torchvision", "huggingface_hub"}),
         ("discriminators", {"timm", "kornia", "torchvision", "huggingface_hub", "PIL"}),
         ("losses", {"timm", "kornia", "torchvision", "huggingface_hub", "PIL"}),

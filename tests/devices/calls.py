@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from uda_seg import discriminators, losses, metrics, models, pseudo_labels, transforms
+from uda_seg import batch_norm, discriminators, losses, metrics, models, pseudo_labels, transforms
 
 CALLS = {}
 """By the public name that they try, with a word after it where a name has several ways."""
@@ -361,3 +361,29 @@ def adapt(on, beta):
 
 def two_images(on):
     return on.random(2, 3, 32, 48), on.random(2, 3, 32, 40)
+
+
+@call("batch_norm.adapt_batch_norm")
+def _(on):
+    network, images = normalizing(on), on.random(2, 3, 16, 20)
+
+    def run():
+        batch_norm.adapt_batch_norm(network, [images, images[:1]], source_weight=0.3)
+        return [*network.buffers()]
+
+    return run
+
+
+@call("batch_norm.image_statistics")
+def _(on):
+    network, images = normalizing(on), on.random(2, 3, 16, 20)
+
+    def adapted(images):
+        with batch_norm.image_statistics(network, source_weight=0.3):
+            return network(images)
+
+    return differentiate(on, adapted, images)
+
+
+def normalizing(on):
+    return on.module(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)))
