@@ -348,6 +348,14 @@ def _(on):
     return adapt(on, on.move(torch.tensor([0.05, 0.1])))
 
 
+@call("transforms.fourier_domain_adaptation, with a strength an image")
+def _(on):
+    transform = partial(
+        transforms.fourier_domain_adaptation, beta=0.1, strength=on.move(torch.tensor([0.5, 1.0]))
+    )
+    return differentiate(on, transform, *two_images(on))
+
+
 @call("transforms.low_frequency_amplitude")
 def _(on):
     amplitude = partial(transforms.low_frequency_amplitude, beta=0.1)

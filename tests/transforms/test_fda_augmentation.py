@@ -267,6 +267,36 @@ def test_a_call_may_bring_its_own_betas(settings, p):
     assert torch.equal(fda(source, target, params=fda._params), adapted)
 
 
+@pytest.mark.parametrize("beta", [0.2, (0.1, 0.3)])
+def test_draws_one_strength_an_image_and_replays_it(beta):
+    source, target = images(4, 3, 20, 20)
+    torch.manual_seed(0)
+    fda = FDA(beta, strength=(0.2, 0.8))
+    adapted = fda(source, target)
+    strengths = fda._params["strength"]
+    assert strengths.min() >= 0.2
+    assert strengths.max() <= 0.8
+    assert len(strengths.unique()) == 4
+    betas = fda._params.get("beta", torch.full((4,), 0.2))
+    expected = fourier_domain_adaptation(source, target, betas, strength=strengths)
+    assert_exact(adapted, expected)
+    assert torch.equal(fda(source, target, params=fda._params), adapted)
+
+
+def test_a_call_may_bring_its_own_strength():
+    source, target = images(4, 3, 20, 20)
+    strength = torch.tensor([0.0, 0.1, 0.2, 1.0])
+    for fda in (FDA(0.2, strength=0.5), FDA(0.2, strength=(0.1, 0.9))):
+        expected = fourier_domain_adaptation(source, target, 0.2, strength=strength)
+        assert_exact(fda(source, target, strength=strength), expected)
+
+
+@pytest.mark.parametrize("strength", [-0.1, 1.5, float("nan"), (0.3, 0.1), (0.1,)])
+def test_refuses_a_strength_out_of_range_or_order(strength):
+    with pytest.raises(ValueError, match=r"strength, or a pair low <= high, in \[0, 1\]"):
+        FDA(strength=strength)
+
+
 @pytest.mark.parametrize("beta", [0.05, (0.01, 0.1)])
 def test_shows_its_beta(beta):
     assert f"beta={beta}" in repr(FDA(beta))

@@ -31,14 +31,16 @@ class FDA(IntensityAugmentationBase2D):
         beta: half-width of the window as a share of the shorter side, in [0, 0.5]; a pair
             ``(low, high)`` draws one uniformly for each image, and every call asks the target for
             the frequencies of ``high``.
+        strength: share of the target's amplitude in [0, 1], or a pair to draw from, as of ``beta``.
         p: probability that an image is adapted.
-        same_on_batch: draw one beta, one decision and one target for the whole batch.
+        same_on_batch: draw one beta, one strength, one decision and one target for the whole batch.
         keepdim: return ``(C, H, W)`` for an input of ``(C, H, W)`` instead of a batch of one.
 
     Raises:
-        TypeError: if ``beta`` is a tensor; on a call with images that are not floating point.
-        ValueError: if ``beta`` is outside [0, 0.5], no pair or not in order; on a call without a
-            target.
+        TypeError: if ``beta`` or ``strength`` is a tensor; on a call with images that are not
+            floating point.
+        ValueError: if ``beta`` is outside [0, 0.5] or ``strength`` outside [0, 1], no pair or not
+            in order; on a call without a target.
 
     Example:
         >>> import torch
@@ -58,25 +60,23 @@ class FDA(IntensityAugmentationBase2D):
         self,
         beta: float | Sequence[float] = 0.01,
         *,
+        strength: float | Sequence[float] = 1.0,
         p: float = 1.0,
         same_on_batch: bool = False,
         keepdim: bool = False,
     ) -> None:
         super().__init__(p=p, same_on_batch=same_on_batch, keepdim=keepdim)
-        if isinstance(beta, Tensor):  # type: ignore[unreachable] # not by its type, but in use
-            raise TypeError(
-                "expected beta to be a float or a pair (low, high) to draw from, got a tensor; one "
-                "beta an image is given to the call: fda(source, target, beta=beta)"
-            )
-        bounds = tuple(beta) if isinstance(beta, Sequence) else (beta, beta)
-        if len(bounds) != 2 or not 0 <= bounds[0] <= bounds[1] <= 0.5:
-            raise ValueError(f"expected beta, or a pair low <= high, in [0, 0.5], got {beta}")
-        self._most = bounds[1]
+        self._most = _bounds("beta", beta, highest=0.5)[1]
+        _bounds("strength", strength, highest=1)
         self._target: Tensor | None = None
-        if isinstance(beta, Sequence):
-            self._param_generator = PlainUniformGenerator((bounds, "beta", None, None))
-        else:
-            self.flags = {"beta": beta}
+        ranges = []
+        for name, value in (("beta", beta), ("strength", strength)):
+            if isinstance(value, Sequence):
+                ranges.append((tuple(value), name, None, None))
+            else:
+                self.flags[name] = value
+        if ranges:
+            self._param_generator = PlainUniformGenerator(*ranges)
 
     def set_target(self, target: Tensor | None) -> None:
         """Keep a style for the calls that bring none, as those inside of a container.
@@ -106,8 +106,9 @@ class FDA(IntensityAugmentationBase2D):
                 :func:`low_frequency_amplitude`, on any device; by default that of
                 :meth:`set_target`.
             params: parameters of an earlier call, to apply the same draws again.
-            **kwargs: what kornia's augmentations take: ``beta``, a float or a tensor ``(B,)``, in
-                place of this call's; ``save_kwargs=True`` to keep it for a replay.
+            **kwargs: what kornia's augmentations take: ``beta`` or ``strength``, a float or
+                a tensor ``(B,)``, in place of this call's; ``save_kwargs=True`` to keep it for a
+                replay.
 
         Returns:
             ``(B, C, H, W)``; ``(C, H, W)`` for such an input with ``keepdim=True``.
@@ -167,9 +168,9 @@ class FDA(IntensityAugmentationBase2D):
                 )
             style = style[(params["draw"] % len(style)).to(style.device)]
         style = style.to(input.device)
-        if "beta" in flags:  # not drawn
-            return adapt(input, style, params.get("beta", flags["beta"]))
-        return adapt(input, style, params["beta"], self._most)
+        settings = {**flags, **params}  # fixed ones, and those that are drawn or of this call
+        most = None if "beta" in flags else self._most
+        return adapt(input, style, settings["beta"], settings["strength"], most)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_target": None}
@@ -180,3 +181,15 @@ def _as_batch(target: Tensor) -> Tensor:
     target = target[None] if target.ndim == 3 else target
     check_target(target)
     return target
+
+
+def _bounds(name: str, value: float | Sequence[float], highest: float) -> tuple[float, float]:
+    if isinstance(value, Tensor):  # type: ignore[unreachable] # not by its type, but in use
+        raise TypeError(
+            f"expected {name} to be a float or a pair (low, high) to draw from, got a tensor; one "
+            f"{name} an image is given to the call: fda(source, target, {name}={name})"
+        )
+    bounds = tuple(value) if isinstance(value, Sequence) else (value, value)
+    if len(bounds) != 2 or not 0 <= bounds[0] <= bounds[1] <= highest:
+        raise ValueError(f"expected {name}, or a pair low <= high, in [0, {highest}], got {value}")
+    return bounds[0], bounds[1]
