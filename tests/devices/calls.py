@@ -12,7 +12,16 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from uda_seg import batch_norm, discriminators, losses, metrics, models, pseudo_labels, transforms
+from uda_seg import (
+    batch_norm,
+    discriminators,
+    inference,
+    losses,
+    metrics,
+    models,
+    pseudo_labels,
+    transforms,
+)
 
 CALLS = {}
 """By the public name that they try, with a word after it where a name has several ways."""
@@ -395,3 +404,20 @@ def _(on):
 
 def normalizing(on):
     return on.module(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)))
+
+
+@call("inference.sliding_window")
+def _(on):
+    windows = partial(inference.sliding_window, torch.square, size=(8, 10), stride=(6, 6))
+    return differentiate(on, windows, on.random(2, 3, 16, 20))
+
+
+@call("inference.flip_average")
+def _(on):
+    return differentiate(on, partial(inference.flip_average, torch.square), on.random(2, 3, 8, 10))
+
+
+@call("inference.scale_average")
+def _(on):
+    average = partial(inference.scale_average, torch.square, scales=(0.5, 1.0))
+    return differentiate(on, average, on.random(2, 3, 8, 10))
