@@ -421,3 +421,25 @@ def _(on):
 def _(on):
     average = partial(inference.scale_average, torch.square, scales=(0.5, 1.0))
     return differentiate(on, average, on.random(2, 3, 8, 10))
+
+
+@call("transforms.match_statistics")
+def _(on):
+    return differentiate(on, transforms.match_statistics, *two_images(on))
+
+
+@call("transforms.match_statistics, with a strength an image")
+def _(on):
+    strength = on.move(torch.tensor([0.5, 1.0]))
+    match = partial(transforms.match_statistics, strength=strength)
+    return differentiate(on, match, *two_images(on))
+
+
+@call("transforms.color_statistics")
+def _(on):
+    return differentiate(on, transforms.color_statistics, on.random(2, 3, 32, 40))
+
+
+@call("transforms.MatchStatistics")
+def _(on):
+    return differentiate(on, transforms.MatchStatistics(), *two_images(on))

@@ -101,7 +101,7 @@ def test_asks_for_a_target():
     fda = FDA(0.1)
     fda(source, target)  # an earlier call's target must not serve
     for params in (None, fda._params):
-        with pytest.raises(ValueError, match=r"target image.*fda\(source, target\)"):
+        with pytest.raises(ValueError, match=r"target image.*with \(source, target\)"):
             fda(source, params=params)
 
 
@@ -244,12 +244,12 @@ def test_refuses_a_beta_out_of_range_or_order(beta):
 
 
 def test_refuses_a_tensor_of_betas_and_says_where_it_goes():
-    with pytest.raises(TypeError, match=r"fda\(source, target, beta=beta\)"):
+    with pytest.raises(TypeError, match=r"to the call: \(source, target, beta=beta\)"):
         FDA(torch.tensor([0.01, 0.1]))
 
 
 def test_refuses_a_beta_in_the_place_of_parameters_and_says_its_name():
-    with pytest.raises(TypeError, match=r"got float; a beta .*fda\(source, target, beta=beta\)"):
+    with pytest.raises(TypeError, match=r"got float; a setting goes by its name"):
         FDA()(*images(2, 3, 8, 8), 0.1)
 
 

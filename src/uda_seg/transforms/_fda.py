@@ -2,7 +2,7 @@ import torch
 from torch import Tensor
 
 from uda_seg.transforms._amplitude import amplitude, amplitude_change
-from uda_seg.transforms._checks import check_floating_point, check_images, values_at_hand
+from uda_seg.transforms._checks import check_floating_point, check_images, check_share
 from uda_seg.transforms._spectrum import add_spectrum, low_frequencies
 from uda_seg.transforms._window import highest_frequency, windows
 
@@ -118,7 +118,8 @@ def adapt(
     dtype = torch.promote_types(source.dtype, torch.float32)
     images = source.to(dtype)
     spectrum = low_frequencies(images, highest)
-    share = _share(strength, images)
+    share = check_share(strength, images)
+    share = share[..., None] if isinstance(share, Tensor) else share
     change = amplitude_change(*spectrum, _style(target.to(dtype), highest))
     real, imaginary = (share * part for part in change)
     if limits is not None:
@@ -127,22 +128,6 @@ def adapt(
         window = torch.where(limits <= highest, window, torch.nan)
         real, imaginary = real * window, imaginary * window
     return add_spectrum(images, real, imaginary).to(source.dtype)
-
-
-def _share(strength: float | Tensor, images: Tensor) -> float | Tensor:
-    """What the change of a spectrum is multiplied by."""
-    known = values_at_hand(strength) if isinstance(strength, Tensor) else [strength]
-    if wrong := [each for each in known or () if not 0 <= each <= 1]:
-        raise ValueError(f"expected strength in [0, 1], got {wrong[0]}")
-    if not isinstance(strength, Tensor):
-        return strength
-    if strength.shape not in ((), (len(images),)):
-        raise ValueError(
-            f"expected strength to be a float or of shape ({len(images)},), got "
-            f"{tuple(strength.shape)}"
-        )
-    shares = torch.where((strength >= 0) & (strength <= 1), strength, torch.nan)
-    return shares.to(images.device, images.dtype).view(-1, 1, 1, 1, 1)
 
 
 def check_target(target: Tensor) -> None:
