@@ -425,14 +425,16 @@ def _(on):
 
 @call("transforms.match_statistics")
 def _(on):
-    return differentiate(on, transforms.match_statistics, *two_images(on))
+    source, target = two_images(on)
+    return differentiate(on, partial(transforms.match_statistics, target=target), source)
 
 
 @call("transforms.match_statistics, with a strength an image")
 def _(on):
+    source, target = two_images(on)
     strength = on.move(torch.tensor([0.5, 1.0]))
-    match = partial(transforms.match_statistics, strength=strength)
-    return differentiate(on, match, *two_images(on))
+    match = partial(transforms.match_statistics, target=target, strength=strength)
+    return differentiate(on, match, source)
 
 
 @call("transforms.color_statistics")
@@ -442,4 +444,5 @@ def _(on):
 
 @call("transforms.MatchStatistics")
 def _(on):
-    return differentiate(on, transforms.MatchStatistics(), *two_images(on))
+    source, target = two_images(on)
+    return differentiate(on, partial(transforms.MatchStatistics(), target=target), source)

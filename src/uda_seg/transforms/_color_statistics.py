@@ -1,5 +1,7 @@
 """The mean and covariance of an image's colours, and the linear map between two of them."""
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from einops import rearrange
 from torch import Tensor
@@ -33,8 +35,8 @@ def match_statistics(source: Tensor, target: Tensor, *, strength: float | Tensor
             whose strength is out of range becomes NaN.
 
     Returns:
-        ``(B, C, H, W)`` of the source's dtype. Computed in float32 at least. Gradients flow through
-        the pixels, and not through the statistics.
+        ``(B, C, H, W)`` of the source's dtype. Computed in float32 at least, as exactly as torch's
+        matrix products are set to be. Gradients flow through the pixels, not the statistics.
 
     Raises:
         TypeError: if the images are not floating point.
@@ -56,7 +58,7 @@ def match_statistics(source: Tensor, target: Tensor, *, strength: float | Tensor
             f"source images {tuple(source.shape)}, got {tuple(target.shape)}"
         )
     share = check_share(strength, source)
-    with torch.autocast(source.device.type, enabled=False):
+    with _without_autocast(source.device):
         with torch.no_grad():
             own, style = color_statistics(source), style.to(source.device)
             own_mean, mean = (_mean(each, channels) for each in (own, style.to(own.dtype)))
@@ -87,7 +89,7 @@ def color_statistics(images: Tensor) -> Tensor:
     """
     check_images(images, "images")
     pixels = images.to(torch.promote_types(images.dtype, torch.float32))
-    with torch.autocast(images.device.type, enabled=False):
+    with _without_autocast(images.device):
         columns = rearrange(pixels, "b c h w -> b c (h w)")
         mean = columns.mean(dim=2, keepdim=True)
         columns = columns - mean
@@ -102,6 +104,12 @@ def check_color_style(target: Tensor) -> None:
         check_images(target, "target images")
     elif 0 in target.shape:
         raise ValueError(f"expected at least one style (N, C + C * C), got {tuple(target.shape)}")
+
+
+def _without_autocast(device: torch.device) -> AbstractContextManager[object]:
+    kind = device.type
+    known = torch.amp.is_autocast_available(kind)  # not of "meta"
+    return torch.autocast(kind, enabled=False) if known else nullcontext()
 
 
 def _mean(style: Tensor, channels: int) -> Tensor:
