@@ -19,8 +19,10 @@ from rich.table import Table
 from measuring import quartiles, save
 
 STANDS_ON = {
+    "batch_norm": "import torch, torch.distributed",
     "datasets": "import torch.utils.data, numpy, PIL.Image",
     "discriminators": "import torch",
+    "inference": "import torch",
     "losses": "import torch",
     "metrics": "import torch, torch.distributed",
     "models": "import torch, timm; from huggingface_hub import PyTorchModelHubMixin",
@@ -28,8 +30,10 @@ STANDS_ON = {
     "transforms": "from kornia.augmentation import IntensityAugmentationBase2D",
 }
 AT_MOST = {  # times torch
+    "batch_norm": 1.1,
     "datasets": 1.2,
     "discriminators": 1.1,
+    "inference": 1.1,
     "losses": 1.1,
     "metrics": 1.1,
     "models": 2.7,

@@ -15,8 +15,10 @@ import uda_seg
 
 PACKAGE = Path(uda_seg.__file__).parent
 FAMILIES = [
+    "batch_norm",
     "datasets",
     "discriminators",
+    "inference",
     "losses",
     "metrics",
     "models",
@@ -55,8 +57,10 @@ def test_a_family_loads_no_other_family(family):
 @pytest.mark.parametrize(
     ("family", "heavy"),
     [
+        ("batch_norm", {"timm", "kornia", "torchvision", "huggingface_hub", "PIL"}),
         ("datasets", {"timm", "kornia", "torchvision", "huggingface_hub"}),
         ("discriminators", {"timm", "kornia", "torchvision", "huggingface_hub", "PIL"}),
+        ("inference", {"timm", "kornia", "torchvision", "huggingface_hub", "PIL"}),
         ("losses", {"timm", "kornia", "torchvision", "huggingface_hub", "PIL"}),
         ("metrics", {"timm", "kornia", "torchvision", "huggingface_hub", "PIL"}),
         ("models", {"kornia"}),

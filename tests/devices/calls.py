@@ -12,7 +12,16 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from uda_seg import discriminators, losses, metrics, models, pseudo_labels, transforms
+from uda_seg import (
+    batch_norm,
+    discriminators,
+    inference,
+    losses,
+    metrics,
+    models,
+    pseudo_labels,
+    transforms,
+)
 
 CALLS = {}
 """By the public name that they try, with a word after it where a name has several ways."""
@@ -348,6 +357,14 @@ def _(on):
     return adapt(on, on.move(torch.tensor([0.05, 0.1])))
 
 
+@call("transforms.fourier_domain_adaptation, with a strength an image")
+def _(on):
+    transform = partial(
+        transforms.fourier_domain_adaptation, beta=0.1, strength=on.move(torch.tensor([0.5, 1.0]))
+    )
+    return differentiate(on, transform, *two_images(on))
+
+
 @call("transforms.low_frequency_amplitude")
 def _(on):
     amplitude = partial(transforms.low_frequency_amplitude, beta=0.1)
@@ -361,3 +378,71 @@ def adapt(on, beta):
 
 def two_images(on):
     return on.random(2, 3, 32, 48), on.random(2, 3, 32, 40)
+
+
+@call("batch_norm.adapt_batch_norm")
+def _(on):
+    network, images = normalizing(on), on.random(2, 3, 16, 20)
+
+    def run():
+        batch_norm.adapt_batch_norm(network, [images, images[:1]], source_weight=0.3)
+        return [*network.buffers()]
+
+    return run
+
+
+@call("batch_norm.image_statistics")
+def _(on):
+    network, images = normalizing(on), on.random(2, 3, 16, 20)
+
+    def adapted(images):
+        with batch_norm.image_statistics(network, source_weight=0.3):
+            return network(images)
+
+    return differentiate(on, adapted, images)
+
+
+def normalizing(on):
+    return on.module(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)))
+
+
+@call("inference.sliding_window")
+def _(on):
+    windows = partial(inference.sliding_window, torch.square, size=(8, 10), stride=(6, 6))
+    return differentiate(on, windows, on.random(2, 3, 16, 20))
+
+
+@call("inference.flip_average")
+def _(on):
+    return differentiate(on, partial(inference.flip_average, torch.square), on.random(2, 3, 8, 10))
+
+
+@call("inference.scale_average")
+def _(on):
+    average = partial(inference.scale_average, torch.square, scales=(0.5, 1.0))
+    return differentiate(on, average, on.random(2, 3, 8, 10))
+
+
+@call("transforms.match_statistics")
+def _(on):
+    source, target = two_images(on)
+    return differentiate(on, partial(transforms.match_statistics, target=target), source)
+
+
+@call("transforms.match_statistics, with a strength an image")
+def _(on):
+    source, target = two_images(on)
+    strength = on.move(torch.tensor([0.5, 1.0]))
+    match = partial(transforms.match_statistics, target=target, strength=strength)
+    return differentiate(on, match, source)
+
+
+@call("transforms.color_statistics")
+def _(on):
+    return differentiate(on, transforms.color_statistics, on.random(2, 3, 32, 40))
+
+
+@call("transforms.MatchStatistics")
+def _(on):
+    source, target = two_images(on)
+    return differentiate(on, partial(transforms.MatchStatistics(), target=target), source)

@@ -7,7 +7,7 @@ import numpy as np
 AXES = (-2, -1)
 
 
-def fourier_domain_adaptation(source, target, beta, eps=2.0**-52):
+def fourier_domain_adaptation(source, target, beta, eps=2.0**-52, strength=1.0):
     """Adapt arrays of shape ``(..., H, W)`` with one beta.
 
     What the paper leaves open: an amplitude of at most 8 eps times the mean is none, and the phase
@@ -23,7 +23,7 @@ def fourier_domain_adaptation(source, target, beta, eps=2.0**-52):
     style = np.abs(np.fft.fftshift(np.fft.fft2(target), axes=AXES))
     phase[window][_is_nothing(amplitude, centre, eps)[window]] = 0
     style[_is_nothing(style, centre, eps)] = 0
-    amplitude[window] = style[window]
+    amplitude[window] = strength * style[window] + (1 - strength) * amplitude[window]
 
     adapted = np.fft.ifftshift(amplitude * np.exp(1j * phase), axes=AXES)
     return np.fft.ifft2(adapted).real

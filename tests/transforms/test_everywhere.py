@@ -11,10 +11,13 @@ from uda_seg import transforms
 from uda_seg.transforms import (
     FDA,
     BlockMask,
+    MatchStatistics,
     block_mask,
     class_mix,
+    color_statistics,
     fourier_domain_adaptation,
     low_frequency_amplitude,
+    match_statistics,
 )
 
 FILL = (0.4, 0.5, 0.6)
@@ -57,6 +60,9 @@ COMPILED = {
     "block_mask": lambda: of_the_source(partial(block_mask, fill=FILL, block_size=8)),
     "BlockMask": lambda: of_the_source(BlockMask(FILL, block_size=8, p=0.5)),
     "class_mix": lambda: mix,
+    "match_statistics": lambda: match_statistics,
+    "color_statistics": lambda: of_the_source(color_statistics),
+    "MatchStatistics": lambda: MatchStatistics((0.0, 1.0), p=0.5),
 }
 ALL = COMPILED | {
     "beta 0.4": lambda: partial(fourier_domain_adaptation, beta=0.4),
@@ -144,7 +150,7 @@ def test_half_precision_gives_the_nearest_of_float32(name, dtype):
     make, images = ALL[name](), batches(*SHAPES[0], dtype=dtype)
     singles = seeded(make, *(image.float() for image in images))
     for made, expected in zip(seeded(make, *images), singles, strict=True):
-        if name == "low_frequency_amplitude":
+        if name in ("low_frequency_amplitude", "color_statistics"):
             assert made.dtype == torch.float32
         elif expected.is_floating_point():
             assert made.dtype == dtype

@@ -43,6 +43,38 @@ def test_a_tensor_gives_every_image_its_own_beta(height, width, betas, seed):
         assert_exact(adapted[index], expected)
 
 
+@given(sides, sides, betas, st.floats(0, 1), seeds)
+def test_mixes_the_amplitudes_by_their_strength(height, width, beta, strength, seed):
+    source, target = images(2, 3, height, width, seed=seed)
+    expected = oracle.fourier_domain_adaptation(
+        source.numpy(), target.numpy(), beta, strength=strength
+    )
+    assert_exact(fourier_domain_adaptation(source, target, beta, strength=strength), expected)
+
+
+def test_a_tensor_gives_every_image_its_own_strength():
+    source, target = images(3, 3, 20, 30)
+    strengths = torch.tensor([0.0, 0.4, 1.0])
+    adapted = fourier_domain_adaptation(source, target, 0.2, strength=strengths)
+    for index, strength in enumerate(strengths.tolist()):
+        expected = fourier_domain_adaptation(
+            source[index, None], target[index, None], 0.2, strength=strength
+        )
+        assert_exact(adapted[index, None], expected)
+    assert_exact(adapted[0], source[0])
+
+
+@pytest.mark.parametrize("strength", [-0.1, 1.1, float("nan"), torch.tensor([0.5, 2.0])])
+def test_a_strength_out_of_range_is_refused(strength):
+    with pytest.raises(ValueError, match=r"expected strength in \[0, 1\], got"):
+        fourier_domain_adaptation(*images(2, 3, 8, 8), 0.1, strength=strength)
+
+
+def test_a_strength_for_another_batch_size_is_refused():
+    with pytest.raises(ValueError, match=r"strength to be a float or of shape \(2,\), got \(3,\)"):
+        fourier_domain_adaptation(*images(2, 3, 8, 8), 0.1, strength=torch.rand(3))
+
+
 @pytest.mark.parametrize(("beta", "b"), [(0.01, 5), (0.05, 25), (0.1, 51)])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_swaps_the_published_window_at_512x1024(beta, b, dtype):

@@ -101,7 +101,7 @@ def test_asks_for_a_target():
     fda = FDA(0.1)
     fda(source, target)  # an earlier call's target must not serve
     for params in (None, fda._params):
-        with pytest.raises(ValueError, match=r"target image.*fda\(source, target\)"):
+        with pytest.raises(ValueError, match=r"target image.*with \(source, target\)"):
             fda(source, params=params)
 
 
@@ -244,12 +244,12 @@ def test_refuses_a_beta_out_of_range_or_order(beta):
 
 
 def test_refuses_a_tensor_of_betas_and_says_where_it_goes():
-    with pytest.raises(TypeError, match=r"fda\(source, target, beta=beta\)"):
+    with pytest.raises(TypeError, match=r"to the call: \(source, target, beta=beta\)"):
         FDA(torch.tensor([0.01, 0.1]))
 
 
 def test_refuses_a_beta_in_the_place_of_parameters_and_says_its_name():
-    with pytest.raises(TypeError, match=r"got float; a beta .*fda\(source, target, beta=beta\)"):
+    with pytest.raises(TypeError, match=r"got float; a setting goes by its name"):
         FDA()(*images(2, 3, 8, 8), 0.1)
 
 
@@ -265,6 +265,36 @@ def test_a_call_may_bring_its_own_betas(settings, p):
     expected = fourier_domain_adaptation(source, target, betas)
     assert_exact(adapted, torch.where(applied, expected, source))
     assert torch.equal(fda(source, target, params=fda._params), adapted)
+
+
+@pytest.mark.parametrize("beta", [0.2, (0.1, 0.3)])
+def test_draws_one_strength_an_image_and_replays_it(beta):
+    source, target = images(4, 3, 20, 20)
+    torch.manual_seed(0)
+    fda = FDA(beta, strength=(0.2, 0.8))
+    adapted = fda(source, target)
+    strengths = fda._params["strength"]
+    assert strengths.min() >= 0.2
+    assert strengths.max() <= 0.8
+    assert len(strengths.unique()) == 4
+    betas = fda._params.get("beta", torch.full((4,), 0.2))
+    expected = fourier_domain_adaptation(source, target, betas, strength=strengths)
+    assert_exact(adapted, expected)
+    assert torch.equal(fda(source, target, params=fda._params), adapted)
+
+
+def test_a_call_may_bring_its_own_strength():
+    source, target = images(4, 3, 20, 20)
+    strength = torch.tensor([0.0, 0.1, 0.2, 1.0])
+    for fda in (FDA(0.2, strength=0.5), FDA(0.2, strength=(0.1, 0.9))):
+        expected = fourier_domain_adaptation(source, target, 0.2, strength=strength)
+        assert_exact(fda(source, target, strength=strength), expected)
+
+
+@pytest.mark.parametrize("strength", [-0.1, 1.5, float("nan"), (0.3, 0.1), (0.1,)])
+def test_refuses_a_strength_out_of_range_or_order(strength):
+    with pytest.raises(ValueError, match=r"strength, or a pair low <= high, in \[0, 1\]"):
+        FDA(strength=strength)
 
 
 @pytest.mark.parametrize("beta", [0.05, (0.01, 0.1)])

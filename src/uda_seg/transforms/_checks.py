@@ -1,7 +1,7 @@
 import torch
 from torch import Tensor
 
-__all__ = ["check_floating_point", "check_images", "values_at_hand"]
+__all__ = ["check_floating_point", "check_images", "check_share", "values_at_hand"]
 
 
 def check_images(images: Tensor, name: str) -> None:
@@ -19,6 +19,23 @@ def check_floating_point(images: Tensor, name: str) -> None:
         raise TypeError(
             f"expected floating-point {name}, got {images.dtype}; divide uint8 images by 255 first"
         )
+
+
+def check_share(strength: float | Tensor, images: Tensor) -> float | Tensor:
+    """A strength as a factor of ``(B, C, H, W)``; NaN where it is out of range and not at hand."""
+    known = values_at_hand(strength) if isinstance(strength, Tensor) else [strength]
+    if wrong := [each for each in known or () if not 0 <= each <= 1]:
+        raise ValueError(f"expected strength in [0, 1], got {wrong[0]}")
+    if not isinstance(strength, Tensor):
+        return strength
+    if strength.shape not in ((), (len(images),)):
+        raise ValueError(
+            f"expected strength to be a float or of shape ({len(images)},), got "
+            f"{tuple(strength.shape)}"
+        )
+    dtype = torch.promote_types(images.dtype, torch.float32)
+    shares = torch.where((strength >= 0) & (strength <= 1), strength, torch.nan)
+    return shares.to(images.device, dtype).view(-1, 1, 1, 1)
 
 
 def values_at_hand(tensor: Tensor) -> list[float] | None:

@@ -2,14 +2,16 @@ import torch
 from torch import Tensor
 
 from uda_seg.transforms._amplitude import amplitude, amplitude_change
-from uda_seg.transforms._checks import check_floating_point, check_images
+from uda_seg.transforms._checks import check_floating_point, check_images, check_share
 from uda_seg.transforms._spectrum import add_spectrum, low_frequencies
 from uda_seg.transforms._window import highest_frequency, windows
 
 __all__ = ["adapt", "check_target", "fourier_domain_adaptation", "low_frequency_amplitude"]
 
 
-def fourier_domain_adaptation(source: Tensor, target: Tensor, beta: float | Tensor) -> Tensor:
+def fourier_domain_adaptation(
+    source: Tensor, target: Tensor, beta: float | Tensor, *, strength: float | Tensor = 1.0
+) -> Tensor:
     """Give the source images the low-frequency amplitude of the target images.
 
     With ``b = floor(min(H, W) * beta)``, every spatial frequency ``(u, v)`` with ``|u| <= b`` and
@@ -35,14 +37,16 @@ def fourier_domain_adaptation(source: Tensor, target: Tensor, beta: float | Tens
             values are 0.01, 0.05 and 0.10. The values of a tensor are read on the CPU only. On a
             GPU and under ``torch.compile`` all frequencies that the target has are computed, and
             an image whose beta is out of range or too high for the target becomes NaN.
+        strength: share of the target's amplitude in [0, 1]; the rest is the source's own. A float,
+            or a tensor ``(B,)`` with one value an image, read like those of ``beta``.
 
     Returns:
         ``(B, C, H, W)`` of the source's dtype; outside [0, 1] where the styles differ much.
 
     Raises:
         TypeError: if the images are not floating point, or ``beta`` is a range.
-        ValueError: if the shapes do not match, ``beta`` is outside [0, 0.5], or the target is too
-            small for it.
+        ValueError: if the shapes do not match, ``beta`` is outside [0, 0.5] or ``strength``
+            outside [0, 1], or the target is too small.
 
     Example:
         >>> source, target = torch.rand(2, 3, 64, 128), torch.rand(2, 3, 48, 96)
@@ -50,7 +54,7 @@ def fourier_domain_adaptation(source: Tensor, target: Tensor, beta: float | Tens
         >>> torch.allclose(adapted.mean(dim=(2, 3)), target.mean(dim=(2, 3)))
         True
     """
-    return adapt(source, target, beta)
+    return adapt(source, target, beta, strength)
 
 
 def low_frequency_amplitude(target: Tensor, beta: float) -> Tensor:
@@ -92,7 +96,11 @@ def low_frequency_amplitude(target: Tensor, beta: float) -> Tensor:
 
 
 def adapt(
-    source: Tensor, target: Tensor, beta: float | Tensor, most: float | None = None
+    source: Tensor,
+    target: Tensor,
+    beta: float | Tensor,
+    strength: float | Tensor,
+    most: float | None = None,
 ) -> Tensor:
     """The work; no beta of a tensor is known to exceed ``most``, so that it need not be read."""
     check_images(source, "source images")
@@ -110,7 +118,10 @@ def adapt(
     dtype = torch.promote_types(source.dtype, torch.float32)
     images = source.to(dtype)
     spectrum = low_frequencies(images, highest)
-    real, imaginary = amplitude_change(*spectrum, _style(target.to(dtype), highest))
+    share = check_share(strength, images)
+    share = share[..., None] if isinstance(share, Tensor) else share
+    change = amplitude_change(*spectrum, _style(target.to(dtype), highest))
+    real, imaginary = (share * part for part in change)
     if limits is not None:
         frequencies = torch.arange(highest + 1, device=source.device)
         window = torch.maximum(frequencies[:, None], frequencies) <= limits

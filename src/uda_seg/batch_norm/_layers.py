@@ -1,0 +1,76 @@
+"""The batch-norm layers of a network, and a state that they are brought back to."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+__all__ = ["evaluation_mode", "norm_layers", "require_share", "running_statistics", "unchanged"]
+
+
+def norm_layers(network: nn.Module) -> dict[str, _BatchNorm]:
+    """Every batch-norm layer by its name; others that cannot be adapted are an error."""
+    layers = {name: each for name, each in network.named_modules() if isinstance(each, _BatchNorm)}
+    frozen = [
+        f"{name} ({type(each).__name__})"
+        for name, each in network.named_modules()
+        if "FrozenBatchNorm" in type(each).__name__
+    ]
+    if frozen:
+        raise ValueError(
+            f"expected batch norm that can change, got frozen layers: {', '.join(frozen[:3])}; "
+            "build the network with BatchNorm2d"
+        )
+    if not layers:
+        raise ValueError(
+            f"expected a network with batch norm, got a {type(network).__name__} without; "
+            "if it was folded into the convolutions, take the network before that"
+        )
+    without = [name for name, each in layers.items() if each.running_mean is None]
+    if without:
+        raise ValueError(
+            f"expected running statistics in every batch-norm layer, got none in {without[0]}; "
+            "build it with track_running_stats=True"
+        )
+    return layers
+
+
+def running_statistics(layers: dict[str, _BatchNorm]) -> dict[str, Tensor]:
+    """Copies of all running means and variances, by their names in the network's state dict."""
+    return {
+        f"{name}.{kind}" if name else kind: getattr(layer, kind).clone()
+        for name, layer in layers.items()
+        for kind in ("running_mean", "running_var")
+    }
+
+
+def require_share(source_weight: float) -> None:
+    """Refuse a weight that is no share."""
+    if not 0 <= source_weight <= 1:
+        raise ValueError(f"expected source_weight in [0, 1], got {source_weight}")
+
+
+@contextmanager
+def evaluation_mode(network: nn.Module) -> Iterator[None]:
+    """Put a network into evaluation mode, and each of its modules back into its own at the end."""
+    training = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, mode in training:
+            module.training = mode
+
+
+@contextmanager
+def unchanged(layer: _BatchNorm) -> Iterator[None]:
+    """Let a layer run in training mode, and leave its statistics and counter as they were."""
+    buffers = {name: value.clone() for name, value in layer.named_buffers(recurse=False)}
+    momentum, layer.momentum = layer.momentum, 0.0
+    try:
+        yield
+    finally:
+        layer.momentum = momentum
+        for name, value in buffers.items():
+            layer.get_buffer(name).copy_(value)

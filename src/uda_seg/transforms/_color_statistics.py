@@ -1,0 +1,141 @@
+"""The mean and covariance of an image's colours, and the linear map between two of them."""
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from uda_seg.transforms._checks import check_floating_point, check_images, check_share
+
+__all__ = ["check_color_style", "color_statistics", "match_statistics"]
+
+
+def match_statistics(source: Tensor, target: Tensor, *, strength: float | Tensor = 1.0) -> Tensor:
+    r"""Give the source images the mean and covariance of the target images' colours.
+
+    Each pixel :math:`x` becomes :math:`T (x - \mu_s) + \mu_t` with
+
+    .. math::
+        T = \Sigma_s^{-1/2} (\Sigma_s^{1/2} \Sigma_t \Sigma_s^{1/2})^{1/2} \Sigma_s^{-1/2},
+
+    the linear map between the two that moves colours least (Monge and Kantorovich). One map serves
+    a whole image, so that edges and labels stay. The result is not clipped. Colours that do not
+    vary in the source, as the saturation of a grey image, do not vary in the result either.
+
+    Reference: Pitie and Kokaram, *The Linear Monge-Kantorovitch Linear Colour Mapping for
+    Example-Based Colour Transfer*, CVMP 2007.
+
+    Args:
+        source: ``(B, C, H, W)`` floating-point images in [0, 1], before normalisation.
+        target: images ``(B, C, H', W')``, or their :func:`color_statistics`; a batch of one serves
+            all source images.
+        strength: how far to go, from 0 to 1: ``(1 - strength) * source + strength * matched``. A
+            float, or a tensor ``(B,)``, whose values are read on the CPU only. Elsewhere an image
+            whose strength is out of range becomes NaN.
+
+    Returns:
+        ``(B, C, H, W)`` of the source's dtype. Computed in float32 at least, as exactly as torch's
+        matrix products are set to be. Gradients flow through the pixels, not the statistics.
+
+    Raises:
+        TypeError: if the images are not floating point.
+        ValueError: if the shapes do not match, or ``strength`` is outside [0, 1].
+
+    Example:
+        >>> source, target = torch.rand(2, 3, 64, 128) / 2, torch.rand(2, 3, 48, 96)
+        >>> matched = match_statistics(source, target)
+        >>> torch.allclose(color_statistics(matched), color_statistics(target), atol=1e-5)
+        True
+    """
+    check_images(source, "source images")
+    check_color_style(target)
+    batch_size, channels = source.shape[:2]
+    style = color_statistics(target) if target.ndim == 4 else target
+    if style.shape[1] != channels * (channels + 1) or len(style) not in (1, batch_size):
+        raise ValueError(
+            f"expected a target of one image or of {batch_size}, with {channels} channels, for "
+            f"source images {tuple(source.shape)}, got {tuple(target.shape)}"
+        )
+    share = check_share(strength, source)
+    with _without_autocast(source.device):
+        with torch.no_grad():
+            own, style = color_statistics(source), style.to(source.device)
+            own_mean, mean = (_mean(each, channels) for each in (own, style.to(own.dtype)))
+            matrix = _transport(own, style.to(own.dtype), channels)
+        pixels = source.to(own.dtype)
+        columns = rearrange(pixels - own_mean, "b c h w -> b c (h w)")
+        matched = rearrange(matrix @ columns, "b c (h w) -> b c h w", h=source.shape[2]) + mean
+    return (pixels + share * (matched - pixels)).to(source.dtype)
+
+
+def color_statistics(images: Tensor) -> Tensor:
+    """The style of images in the sense of :func:`match_statistics`: a dozen numbers an image.
+
+    Args:
+        images: ``(B, C, H, W)`` floating-point images in [0, 1].
+
+    Returns:
+        ``(B, C + C * C)`` in float32 (float64 for float64 images): the mean of each channel, then
+        the rows of the covariance of the channels, over all pixels.
+
+    Raises:
+        TypeError: if the images are not floating point.
+        ValueError: if the shape is another one.
+
+    Example:
+        >>> color_statistics(torch.rand(2, 3, 64, 128)).shape
+        torch.Size([2, 12])
+    """
+    check_images(images, "images")
+    pixels = images.to(torch.promote_types(images.dtype, torch.float32))
+    with _without_autocast(images.device):
+        columns = rearrange(pixels, "b c h w -> b c (h w)")
+        mean = columns.mean(dim=2, keepdim=True)
+        columns = columns - mean
+        covariance = columns @ columns.mT / columns.shape[2]
+    return torch.cat((mean.flatten(1), covariance.flatten(1)), dim=1)
+
+
+def check_color_style(target: Tensor) -> None:
+    """Refuse what is neither images nor their statistics."""
+    check_floating_point(target, "target images")
+    if target.ndim != 2:
+        check_images(target, "target images")
+    elif 0 in target.shape:
+        raise ValueError(f"expected at least one style (N, C + C * C), got {tuple(target.shape)}")
+
+
+def _without_autocast(device: torch.device) -> AbstractContextManager[object]:
+    kind = device.type
+    known = torch.amp.is_autocast_available(kind)  # not of "meta"
+    return torch.autocast(kind, enabled=False) if known else nullcontext()
+
+
+def _mean(style: Tensor, channels: int) -> Tensor:
+    return style[:, :channels, None, None]
+
+
+def _covariance(style: Tensor, channels: int) -> Tensor:
+    return rearrange(style[:, channels:], "b (c d) -> b c d", c=channels)
+
+
+def _transport(source: Tensor, target: Tensor, channels: int) -> Tensor:
+    """The symmetric matrix ``(B, C, C)`` that makes one covariance of the other.
+
+    A variance that is rounding noise counts as none: nothing could be scaled up there but noise.
+    """
+    values, vectors = torch.linalg.eigh(_covariance(source, channels))
+    noise = 8 * torch.finfo(values.dtype).eps
+    pixels = noise * source[:, :channels].abs().amax(dim=1, keepdim=True)
+    nothing = values <= torch.maximum(noise * values[:, -1:], pixels.square())
+    root = torch.where(nothing, 0, values.clamp(min=0).sqrt())
+    inverse = torch.where(nothing, 0, 1 / torch.where(nothing, 1, root))
+    half, back = (_compose(each, vectors) for each in (root, inverse))
+    values, vectors = torch.linalg.eigh(half @ _covariance(target, channels) @ half)
+    return back @ _compose(values.clamp(min=0).sqrt(), vectors) @ back
+
+
+def _compose(values: Tensor, vectors: Tensor) -> Tensor:
+    """The symmetric matrix of these eigenvalues and eigenvectors."""
+    return (vectors * values[:, None]) @ vectors.mT

@@ -1,0 +1,153 @@
+"""What a kornia augmentation needs that gives images the style of others."""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from kornia.augmentation import IntensityAugmentationBase2D
+from kornia.augmentation.random_generator import PlainUniformGenerator
+from torch import Tensor
+
+from uda_seg.transforms._checks import check_floating_point
+
+__all__ = ["Range", "StyleAugmentation", "check_range"]
+
+Range = float | Sequence[float]
+"""A number, or a pair ``(low, high)`` to draw one from for each image."""
+
+
+class StyleAugmentation(IntensityAugmentationBase2D):
+    """Keeps and draws styles for calls and containers; a subclass says what a style is."""
+
+    def __init__(self, settings: Mapping[str, Range], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._target: Tensor | None = None
+        ranges = []
+        for name, value in settings.items():
+            if isinstance(value, Sequence):
+                ranges.append((tuple(value), name, None, None))
+            else:
+                self.flags[name] = value
+        if ranges:
+            self._param_generator = PlainUniformGenerator(*ranges)
+
+    @abstractmethod
+    def _check_style(self, target: Tensor) -> None:
+        """Refuse a batch that is no style."""
+
+    @abstractmethod
+    def _restyle(self, images: Tensor, style: Tensor, settings: Mapping[str, Any]) -> Tensor:
+        """Images ``(B, C, H, W)`` in as many styles, or in one."""
+
+    def set_target(self, target: Tensor | None) -> None:
+        """Keep a style for the calls that bring none, as those inside of a container.
+
+        Args:
+            target: images or their styles as for :meth:`forward`, a batch or a whole bank, which
+                serve until others are set; None forgets them.
+
+        Raises:
+            TypeError: if the images are not floating point.
+            ValueError: if the shape is another one.
+        """
+        self._target = None if target is None else self._as_batch(target)
+
+    def forward(  # type: ignore[override] # the style comes second, as in the function
+        self,
+        source: Tensor,
+        target: Tensor | None = None,
+        params: dict[str, Tensor] | None = None,
+        **kwargs: Any,
+    ) -> Tensor:
+        """Adapt ``source`` to the style of ``target``.
+
+        Args:
+            source: ``(B, C, H, W)`` or ``(C, H, W)`` floating-point images in [0, 1].
+            target: images ``(N, C, H', W')`` or ``(C, H', W')``, or their styles ``(N, ...)``, on
+                any device; by default those of :meth:`set_target`.
+            params: parameters of an earlier call, to apply the same draws again.
+            **kwargs: what kornia's augmentations take: a setting such as ``strength`` by its name,
+                a float or a tensor ``(B,)``, in place of this call's; ``save_kwargs=True`` to keep
+                it for a replay.
+
+        Returns:
+            ``(B, C, H, W)``; ``(C, H, W)`` for such an input with ``keepdim=True``.
+
+        Raises:
+            TypeError: if the images are not floating point, or ``params`` is a setting.
+            ValueError: if there is no target, or as the function of the same work.
+        """
+        if params is not None and not isinstance(params, Mapping):
+            raise TypeError(
+                f"expected params of an earlier call, got {type(params).__name__}; a setting goes "
+                "by its name: (source, target, strength=0.5)"
+            )
+        check_floating_point(source, "source images")
+        style = self._target if target is None else self._as_batch(target)
+        if params is None:
+            shape = self.transform_tensor(source).shape
+            params = {**self.forward_parameters(shape), **self._choice(style, shape[0])}
+        # kornia keeps what it is given, in several places: a list, which is emptied afterwards.
+        lent = [style]
+        try:
+            return super().forward(source, params=params, target=lent, **kwargs)
+        finally:
+            lent.clear()
+
+    def _as_batch(self, target: Tensor) -> Tensor:
+        check_floating_point(target, "target images")
+        target = target[None] if target.ndim == 3 else target
+        self._check_style(target)
+        return target
+
+    def generate_parameters(self, batch_shape: tuple[int, ...]) -> dict[str, Tensor]:
+        """Draw settings, and which targets to take; called by kornia."""
+        params = super().generate_parameters(batch_shape)
+        return {**params, **self._choice(self._target, batch_shape[0])}
+
+    def _choice(self, style: Tensor | None, batch_size: int) -> dict[str, Tensor]:
+        """What picks one of many targets for each image; no draw where there is no choice."""
+        if style is None or len(style) in (1, batch_size):
+            return {}
+        draws = torch.randint(2**62, (1 if self.same_on_batch else batch_size,))
+        return {"draw": draws.expand(batch_size)}
+
+    def apply_transform(
+        self,
+        input: Tensor,  # noqa: A002 (kornia's name)
+        params: dict[str, Any],
+        flags: dict[str, Any],
+        transform: Tensor | None = None,  # noqa: ARG002 (kornia's signature)
+    ) -> Tensor:
+        """Do the work on a batch; called by kornia."""
+        (style,) = params["target"]
+        if style is None:
+            raise ValueError(
+                f"{type(self).__name__} needs a target image to take the style of: call it with "
+                "(source, target), or set_target(target) before a container's call"
+            )
+        if len(style) not in (1, len(input)):
+            if "draw" not in params:
+                raise ValueError(
+                    f"expected a target for each of the {len(input)} images, as in the call that "
+                    f"the parameters are of, or a single one, got {len(style)}"
+                )
+            style = style[(params["draw"] % len(style)).to(style.device)]
+        style = style.to(input.device)
+        return self._restyle(input, style, {**flags, **params})  # fixed ones, drawn ones
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_target": None}
+
+
+def check_range(name: str, value: Range, highest: float) -> None:
+    """Refuse a setting that is neither a share up to ``highest`` nor a pair of them."""
+    if isinstance(value, Tensor):  # type: ignore[unreachable] # not by its type, but in use
+        raise TypeError(
+            f"expected {name} to be a float or a pair (low, high) to draw from, got a tensor; one "
+            f"{name} an image is given to the call: (source, target, {name}={name})"
+        )
+    bounds = tuple(value) if isinstance(value, Sequence) else (value, value)
+    if len(bounds) != 2 or not 0 <= bounds[0] <= bounds[1] <= highest:
+        raise ValueError(f"expected {name}, or a pair low <= high, in [0, {highest}], got {value}")
