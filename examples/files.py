@@ -1,19 +1,16 @@
-"""Files that are whole or not there, folders that tell their settings, and one run a folder."""
+"""Files that are whole or not there, and one run a folder."""
 
-import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any
 
 from filelock import FileLock, Timeout
 
-__all__ = ["atomic_path", "clean_up", "differences", "folder_lock", "require_same_settings"]
-
+__all__ = ["atomic_path", "clean_up", "folder_lock"]
 
 _UNFINISHED = ".unfinished"  # beside the results: a folder of each run that is writing one
 
@@ -123,59 +120,6 @@ def _refusal(folder: Path, error: Exception) -> str | None:
     except OSError as refusal:
         return refusal.strerror
     return None
-
-
-def differences(found: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
-    """Name the settings that differ, with both values; empty if none does.
-
-    A setting that is at its default may be missing on either side.
-    """
-    old, new = _flat(found), _flat(settings)
-    return ", ".join(
-        f"{name} {old.get(name, 'at its default')} instead of {new.get(name, 'its default')}"
-        for name in dict.fromkeys([*new, *old])
-        if old.get(name) != new.get(name)
-    )
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings under dotted names."""
-    flat: dict[str, Any] = {}
-    for name, value in settings.items():
-        nested = isinstance(value, Mapping)
-        flat |= _flat(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
-    return flat
-
-
-def require_same_settings(manifest: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Read the manifest of a folder, a JSON file, and compare its ``"settings"``.
-
-    Returns:
-        The whole manifest.
-
-    Raises:
-        FileExistsError: if the folder has no manifest, or was made with other settings.
-        OSError: if the manifest cannot be read.
-    """
-    if not manifest.is_file():
-        raise FileExistsError(
-            f"expected {manifest.parent} to be new or to hold a {manifest.name}, got something "
-            "else; choose another folder"
-        )
-    try:
-        content: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8"))
-        found = {**content["settings"]}
-    except (ValueError, LookupError, TypeError) as error:
-        raise OSError(
-            f"expected {manifest} to be JSON with settings, got something else: {error}; remove "
-            f"{manifest.parent} or choose another folder"
-        ) from error
-    if others := differences(found, settings):
-        raise FileExistsError(
-            f"expected {manifest.parent} to be new or made with the same settings, got one with "
-            f"{others}; take those settings, choose another folder or remove this one"
-        )
-    return content
 
 
 @contextmanager

@@ -31,8 +31,6 @@ from uda_seg.datasets import IMAGE_SUFFIXES, read_image
 
 T = TypeVar("T")
 
-MOST_PIXELS = 34_000_000  # 8192x4096, whose prediction takes up to 9 GB
-
 
 @dataclass(frozen=True)
 class Config:
@@ -169,13 +167,7 @@ def predict_video(config: Config, trained: Trained, target: Path, left_out: list
 def paint(config: Config, trained: Trained, pixels: Tensor) -> Picture:
     """Predict a uint8 image ``(3, H, W)`` and paint its overlay, with the legend below."""
     height, width = pixels.shape[1:]
-    enlarged = max(32, height), max(32, width)
-    if enlarged[0] * enlarged[1] > MOST_PIXELS:
-        raise ValueError(
-            f"expected at most {MOST_PIXELS:,} pixels, which take up to 9 GB of memory, got "
-            f"{width}x{height}; make it smaller"
-        )
-    size = config.size or enlarged
+    size = config.size or (max(32, height), max(32, width))
     train_ids = predict(trained.network, pixels[None], size=size, label_size=(height, width))[0]
     return overlay(pixels, train_ids, opacity=config.opacity, classes=trained.classes)
 

@@ -22,7 +22,8 @@ from data_tools.catalogue import Name, on_disk, split_readers
 from data_tools.copying import copy_samples
 from data_tools.description import DESCRIPTION, is_described, read_description
 from data_tools.guess import COPY_MANIFEST, name_of
-from files import atomic_path, folder_lock, require_same_settings
+from files import atomic_path, folder_lock
+from manifests import require_same_settings
 from uda_seg.datasets import SegmentationFolder
 
 __all__ = ["Config", "main"]

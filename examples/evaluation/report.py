@@ -143,7 +143,7 @@ def write_report(
     seen = config["size"] or "their own size"
     text = _TEXT.format(**about | named, seen=seen, table=table)
     charts = "".join(f"\n![{file.stem}]({file.name})\n" for file in sorted(folder.glob("*.png")))
-    (folder / "report.md").write_text(text + charts)
+    (folder / "report.md").write_text(text + charts, "utf-8", errors="backslashreplace")
     return text
 
 

@@ -18,7 +18,8 @@ from evaluation.environment import environment
 from evaluation.loading import Classes, load_network, save_network
 from evaluation.pictures import prediction_strip, save_comparison
 from evaluation.protocol import require_counts
-from files import atomic_path, folder_lock, require_same_settings
+from files import atomic_path, folder_lock
+from manifests import require_same_settings
 from training.config import TrainingConfig, changed_settings
 from training.domains import Domains
 from training.logger import TrainingLogger

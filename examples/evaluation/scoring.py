@@ -18,6 +18,8 @@ __all__ = [
     "predict_logits",
 ]
 
+MOST_PIXELS = 34_000_000  # 8192x4096, whose logits and features take up to 9 GB
+
 
 def normalization(network: BiSeNet) -> Normalize:
     """What makes of RGB in [0, 1] what the network's backbone expects."""
@@ -31,7 +33,16 @@ def predict_logits(
     """Logits ``(B, K, *label_size)`` of uint8 images that the network sees at ``size``.
 
     Without a size it sees them as they are. Leaves the network in evaluation mode.
+
+    Raises:
+        ValueError: for images whose logits would take too much memory.
     """
+    height, width = label_size
+    if height * width > MOST_PIXELS:
+        raise ValueError(
+            f"expected at most {MOST_PIXELS:,} pixels, which take up to 9 GB of memory, got "
+            f"{width}x{height}; make the image smaller"
+        )
     network.eval()
     images = images.to(next(network.parameters()).device) / 255
     if size is not None:
@@ -55,6 +66,8 @@ def predict_each(
         alike = list(group)
         images = torch.stack([sample.image for sample in alike])
         height, width = alike[0].label.shape
-        yield from zip(
-            alike, predict(network, images, size=size, label_size=(height, width)), strict=True
-        )
+        try:
+            ids = predict(network, images, size=size, label_size=(height, width))
+        except ValueError as error:
+            raise ValueError(f"{alike[0].name}: {error}") from error
+        yield from zip(alike, ids, strict=True)

@@ -16,7 +16,8 @@ import numpy.typing as npt
 from PIL import Image
 from rich.progress import track
 
-from files import atomic_path, require_same_settings
+from files import atomic_path
+from manifests import require_same_settings
 from processes import start_worker
 from toy_city.looks import develop_camera, develop_game, haze, shade
 from toy_city.materials import LOOKS

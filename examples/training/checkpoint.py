@@ -10,7 +10,8 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from files import atomic_path, differences
+from files import atomic_path
+from manifests import differences
 from tensor_files import load_tensors, require_finite
 from training.config import TrainingConfig, changed_settings
 

@@ -87,8 +87,12 @@ def open_domains(fabric: Fabric, config: TrainingConfig, *, labels: Labels = "so
     classes = _classes_of_both(source, source_root, target, target_root)
     train = _split(target, target_root, ("train",))
     labelled_split = train if labels == "target" else _split(source, source_root, _SOURCES[source])
-    labelled = labelled_split(size=config.size)
-    held_out = _split(target, target_root, _HELD_OUT[target])()
+    try:
+        labelled = labelled_split(size=config.size)
+        held_out = _split(target, target_root, _HELD_OUT[target])()
+    except FileNotFoundError as error:
+        error.add_note("examples/prepare_data.py --on-error skip makes a copy without such images")
+        raise
     require_labels(held_out)
     unlabelled = train(size=config.size, labels=False)
     weights = _class_weights(fabric, labelled, len(classes))

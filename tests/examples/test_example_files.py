@@ -15,7 +15,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from files import atomic_path, clean_up, differences, folder_lock, require_same_settings
+from files import atomic_path, clean_up, folder_lock
+from manifests import differences, require_same_settings
 
 
 def run(script, *arguments):

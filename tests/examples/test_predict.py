@@ -129,7 +129,7 @@ class TestPictures:
         assert np.array_equal(grey, (wide / 257).round())
 
     def test_of_which_anything_raises_cost_that_one_alone(self, config, capsys, monkeypatch):
-        monkeypatch.setattr(predict, "MOST_PIXELS", 600_000)
+        monkeypatch.setattr("evaluation.scoring.MOST_PIXELS", 600_000)
         Image.fromarray(street()).save(config.images / "good.png")
         Image.fromarray(np.ones((9, 9), np.float32)).save(config.images / "float.tif")
         Image.new("CMYK", (40, 40)).save(config.images / "cmyk.jpg")

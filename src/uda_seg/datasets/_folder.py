@@ -109,8 +109,7 @@ class SegmentationFolder(Dataset[Sample]):
         missing: Missing = "raise",
     ) -> None:
         require_one_of("missing", missing, get_args(Missing))
-        if size is not None and (not isinstance(size, Sequence) or len(size) != 2 or min(size) < 1):
-            raise ValueError(f"expected a size (height, width) or None, got {size}")
+        _check_size(size)
         self.ids = dict(ids)
         self._table = _table(ids)
         self.size = size
@@ -220,6 +219,12 @@ class SegmentationFolder(Dataset[Sample]):
                 "whether the file holds ids of another kind"
             )
         return torch.from_numpy(train_ids)
+
+
+def _check_size(size: object) -> None:
+    pair = isinstance(size, Sequence) and len(size) == 2 and min(size) >= 1
+    if size is not None and not pair:
+        raise ValueError(f"expected a size (height, width) or None, got {size}")
 
 
 def _table(ids: Mapping[int, int]) -> NDArray[np.int64]:

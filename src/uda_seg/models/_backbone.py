@@ -36,10 +36,7 @@ def create_backbone(
 
     A copy without weights goes first, so that what is refused is refused before any download.
     """
-    if not isinstance(name, str) or not isinstance(kwargs, Mapping):
-        raise ValueError(
-            f"expected a backbone's name and a mapping backbone_kwargs, got {name!r} and {kwargs!r}"
-        )
+    _check_types(name, kwargs)
     _check_name(name)
     _check_kwargs(kwargs)
     options = {"features_only": True, "in_chans": in_channels, **kwargs}
@@ -64,6 +61,14 @@ def create_backbone(
     backbone = _build(name, pretrained, options)
     backbone.image_sizes = sizes  # type: ignore[assignment]  # torch types modules alone
     return backbone
+
+
+def _check_types(name: object, kwargs: object) -> None:
+    """A saved config may hold anything."""
+    if not isinstance(name, str) or not isinstance(kwargs, Mapping):
+        raise ValueError(
+            f"expected a backbone's name and a mapping backbone_kwargs, got {name!r} and {kwargs!r}"
+        )
 
 
 def extract_features(backbone: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from files import differences
 from gta2city import Row, adversarial_step, control_step
+from manifests import differences
 from self_training import Row as TaughtRow
 from study.recipes import ROWS, Recipe, fda
 from training.config import TrainingConfig, changed_settings
