@@ -4,12 +4,15 @@ import re
 import runpy
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from data_tools.description import CITYSCAPES
+from evaluation.loading import save_network
 from oracles.street_files import write_cityscapes, write_gta5
 from published import ROOT
 from uda_seg.models import BiSeNet
@@ -41,13 +44,25 @@ MISTAKES = [  # the command line below a folder, and what the answer says
     ("evaluate notes.txt cityscapes --backbone test_resnet", "in notes.txt, got something else"),
     ("evaluate network cityscapes --baseline thesis", "found no thesis/matrices.pt"),
     ("evaluate network cityscapes --baseline broken", "tensors in broken/matrices.pt, got"),
+    ("evaluate nan cityscapes", "BiSeNet in nan, .* has NaN or infinity"),
+    ("evaluate flipped cityscapes", "flipped/model.safetensors as it was written"),
+    ("evaluate address cityscapes", "in 'address': expected a saved backbone without an address"),
+    ("evaluate three cityscapes", "network of the 19 classes .* got one of 3 in three"),
+    (
+        "evaluate network described --submission",
+        "Cityscapes' classes for --submission, got 2 others",
+    ),
     ("predict network missing", "a folder or a video, got missing"),
     ("predict network empty", r"\.png.* in empty, found none"),
     ("predict network notes.txt", "a video that FFmpeg reads, got notes.txt"),
     ("predict network a.png --output notes.txt", "to be a folder, got the file notes.txt"),
     ("predict network a.png --opacity 2", r"an opacity in \[0, 1\], got 2"),
     ("predict runs/missing a.png", "got runs/missing, and there is no such folder"),
+    ("predict bomb.pt a.png --backbone test_resnet", r"bomb\.pt, .* would unpack to \d+ bytes"),
+    ("predict nan.pt a.png --backbone test_resnet", r"nan\.pt, .* has NaN or infinity"),
+    ("predict no_json a.png", "no_json/config.json to hold a network's arguments in JSON"),
     ("export runs/missing", "got runs/missing, and there is no such folder"),
+    ("export no_json", "no_json/config.json to hold a network's arguments in JSON"),
     ("export network --output notes.txt", "notes.txt is there already; --overwrite"),
     ("export network --output thesis", "to be a file, got the folder thesis"),
     ("export --backbone resnet1", "resnet1"),
@@ -61,6 +76,14 @@ MISTAKES = [  # the command line below a folder, and what the answer says
     ("gta2city --source-root gta5", "expected --source-root and --target-root together"),
     ("gta2city --source-root gta5 --target-root missing", "missing, which is no folder"),
     ("gta2city --source-root cityscapes --target-root gta5", "got cityscapes in .*gta5 in"),
+    (
+        "gta2city --source-root gta5 --target-root described",
+        "the same classes in both domains, got road",
+    ),
+    ("gta2city --backbone-weights notes.txt", "expected tensors in notes.txt, got something else"),
+    ("gta2city --backbone-weights nan.pt", r"nan\.pt, .* has NaN or infinity"),
+    ("gta2city --backbone hf-hub:someone/model", "a name that timm lists, got the address hf-hub:"),
+    ("self_training --backbone-weights bomb.pt", r"bomb\.pt, .* would unpack to \d+ bytes"),
     ("self_training --beta 0.7", r"beta.* in \[0, 0\.5\], got 0\.7"),
     ("self_training --confidence 96.8", r"confidence and mask ratio in \[0, 1\].*96\.8"),
     ("ablation --evaluate-every -1", "at least 0 steps between evaluations, got"),
@@ -88,7 +111,39 @@ def folder(tmp_path_factory):
     (folder / "notes.txt").write_text("a text")
     (folder / "broken/matrices.pt").write_text("a text")
     Image.fromarray(np.zeros((40, 64, 3), np.uint8)).save(folder / "a.png")
+    write_networks(folder)
+    write_own(folder / "described")
     return folder
+
+
+def write_networks(folder):
+    """Each with its fault."""
+    network = BiSeNet(19, "test_resnet", pretrained_backbone=False)
+    save_network(network, folder / "flipped", backbone="test_resnet", classes=CITYSCAPES)
+    content = bytearray((folder / "flipped/model.safetensors").read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / "flipped/model.safetensors").write_bytes(content)
+    config = {"num_classes": 19, "backbone": "hf-hub:someone/model"}
+    network.save_pretrained(folder / "address", config=config)
+    network.save_pretrained(folder / "no_json")
+    (folder / "no_json/config.json").write_text("[")
+    BiSeNet(3, "test_resnet", pretrained_backbone=False).save_pretrained(folder / "three")
+    network.head.classify.bias.data[0] = torch.nan
+    network.save_pretrained(folder / "nan")
+    torch.save(network.state_dict(), folder / "nan.pt")
+    with zipfile.ZipFile(folder / "bomb.pt", "w", zipfile.ZIP_DEFLATED) as bomb:
+        bomb.writestr("data/0", bytes(10**7))
+
+
+def write_own(root):
+    """Two classes of a person's own."""
+    for split in ("train", "val"):
+        for kind, mode in (("images", "RGB"), ("labels", "L")):
+            (root / kind / split).mkdir(parents=True)
+            Image.new(mode, (64, 40)).save(root / kind / split / "a.png")
+    classes = [f'[[classes]]\nname = "{name}"\ncolor = [{len(name)}, 0, 0]' for name in ("a", "bb")]
+    text = "\n".join(["train_ids = true", 'splits = ["train", "val"]', *classes])
+    (root / "data_set.toml").write_text(text)
 
 
 @pytest.fixture
