@@ -126,7 +126,10 @@ def _classes(value: Any) -> tuple[Class, ...]:
         _require(key, each, "name and color", lambda x: x.keys() == {"name", "color"})
         name, color = each["name"], each["color"]
         _require(
-            f"the name of {key}", name, "some text", lambda x: isinstance(x, str) and x.strip()
+            f"the name of {key}",
+            name,
+            "a line of text",
+            lambda x: isinstance(x, str) and x.strip() and x.isprintable(),
         )
         rgb = "[r, g, b] of 0 to 255"
         _require(f"the color of {key}", color, rgb, _is_list_of(_is_byte))
