@@ -55,6 +55,8 @@ class Config:
 
 def main(config: Config) -> int:
     """Inspect, report and print; return the exit status."""
+    if config.report.is_dir():
+        raise IsADirectoryError(f"expected --report to be a file, got the folder {config.report}")
     name = name_of(config.root, config.data_set, config.ids)
     console().print(f"{config.root}, read as {name}", soft_wrap=True)
     inspections = inspect_splits(config.root, name, ids=config.ids, workers=config.workers)

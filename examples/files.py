@@ -29,7 +29,6 @@ def atomic_path(path: Path) -> Iterator[Path]:
     try:
         with _own_folder(path.parent) as folder:
             partial = folder / "new" / path.name
-            partial.parent.mkdir()
             try:
                 yield partial
             except Exception as error:
@@ -72,7 +71,10 @@ def _own_folder(parent: Path) -> Iterator[Path]:
             folder = Path(mkdtemp(dir=shelf))
             lock = FileLock(folder / "lock", timeout=0)
             lock.acquire()
-            break
+            (folder / "new").mkdir()
+            if (folder / "lock").exists():  # else another run removes it at this moment
+                break
+            lock.release()
     try:
         yield folder
     finally:

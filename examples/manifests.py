@@ -48,7 +48,7 @@ def require_same_settings(manifest: Path, settings: Mapping[str, Any]) -> dict[s
     try:
         content: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8"))
         found = {**content["settings"]}
-    except (ValueError, LookupError, TypeError) as error:
+    except (ValueError, RecursionError, LookupError, TypeError) as error:
         raise OSError(
             f"expected {manifest} to be JSON with settings, got something else: {error}; remove "
             f"{manifest.parent} or choose another folder"

@@ -64,6 +64,7 @@ def main(config: Config) -> None:
     name = name_of(config.root, config.data_set, config.ids)
     print(f"{config.root}, read as {name}")
     data = open_splits(config, name)
+    require_apart(config.output, data)
     settings = {
         "version": VERSION,
         "data_set": name,
@@ -84,6 +85,14 @@ def main(config: Config) -> None:
                 end = f"{config.output} is complete, {len(skipped)} samples were skipped"
                 print(*skipped, end, sep="\n")
     (config.output / LOCK).unlink(missing_ok=True)
+
+
+def require_apart(output: Path, data: Mapping[str, SegmentationFolder]) -> None:
+    """Refuse a copy among the files that it is of, where it would be read as well."""
+    for each in data.values():
+        folders = {path.parent.resolve() for path in [*each.images, *(each.labels or ())]}
+        if not folders.isdisjoint([output.resolve(), *output.resolve().parents]):
+            raise ValueError(f"expected a copy apart from its source, got {output} in the midst")
 
 
 def is_complete(output: Path, settings: Mapping[str, Any]) -> bool:

@@ -107,6 +107,7 @@ def _described(root: Path, described: Description, options: dict[str, Any]) -> d
     read = partial(
         _own,
         root,
+        required=described.labels.split("/")[0],
         ids=described.ids,
         image_ending=described.image_ending,
         label_ending=described.label_ending,
@@ -128,8 +129,14 @@ def _own(
     images: str = "images",
     label_folder: str = "labels",
     labels: bool = True,
+    required: str = "labels",
     **options: Any,
 ) -> SegmentationFolder:
+    if labels and required != "labels" and not (root / required).is_dir():
+        raise ValueError(
+            f"expected labels in {root / label_folder}, as {DESCRIPTION} says, found no folder "
+            f"{required}"
+        )
     return SegmentationFolder(root / images, root / label_folder if labels else None, **options)
 
 

@@ -65,7 +65,7 @@ def read_description(root: Path) -> Description:
         return _description(given)
     except _MistakeError as mistake:
         raise ValueError(f"{file}: {mistake}; docs/your-data.md shows a whole one") from None
-    except ValueError as error:  # no UTF-8 or no TOML
+    except (ValueError, RecursionError) as error:  # no UTF-8, no TOML, or too deep
         raise ValueError(f"expected {file} to be TOML, got something else: {error}") from error
 
 

@@ -90,7 +90,7 @@ def detect(root: Path) -> Name:
 
 
 def _copied(root: Path) -> Name | None:
-    with suppress(OSError, ValueError, LookupError, TypeError):
+    with suppress(OSError, ValueError, RecursionError, LookupError, TypeError):
         name = json.loads((root / COPY_MANIFEST).read_text("utf-8"))["settings"]["data_set"]
         if name in get_args(Name)[:-1]:  # a folder's ids are not told
             return cast(Name, name)

@@ -187,7 +187,7 @@ def read_results(file: Path) -> dict[str, dict[int, dict[str, Any]]]:
         return {
             name: {int(seed): each for seed, each in seeds.items()} for name, seeds in rows.items()
         }
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+    except (ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
         raise ValueError(
             f"expected {file} to be a results.json, got something else: {error!r}"
         ) from error

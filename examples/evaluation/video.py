@@ -69,7 +69,7 @@ def read_frames(path: Path, damage: list[str]) -> Iterator[Frame]:
         ) from error
     with reader:
         kind, brand = reader.format.name, reader.metadata.get("major_brand", "")
-        if kind.endswith("_pipe") or kind == "image2" or brand in _PICTURES:
+        if kind.endswith("_pipe") or kind in ("ico", "image2") or brand in _PICTURES:
             raise ValueError(
                 f"expected a video or a picture with its usual suffix, got {path}, a picture of "
                 f"the format {brand if brand in _PICTURES else kind.removesuffix('_pipe')}; "

@@ -156,13 +156,16 @@ def _draw_all(draw: Callable[[Scene], None], scenes: list[Scene], workers: int) 
     if workers == 1:
         yield from map(draw, scenes)
     else:
-        with ProcessPoolExecutor(
+        pool = ProcessPoolExecutor(
             workers,
             mp_context=get_context("spawn"),
             initializer=start_worker,
             initargs=(os.getpid(),),
-        ) as pool:
+        )
+        try:
             yield from pool.map(draw, scenes)
+        finally:  # after Ctrl+C nothing more is begun
+            pool.shutdown(cancel_futures=True)
 
 
 def _write_scene(root: Path, scene: Scene, *, seed: int, size: Size) -> None:

@@ -304,3 +304,15 @@ def test_a_report_that_fails_leaves_the_last_one(sick, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="no space left"):
         run(sick, tmp_path)
     assert report.read_bytes() == before
+
+
+def test_a_described_folder_of_labels_that_is_missing_is_a_finding(tmp_path, capsys):
+    save(tmp_path / "images/a.png", some_image())
+    (tmp_path / "data_set.toml").write_text('train_ids = true\nlabels = "thruth"\n')
+    assert main(Config(tmp_path, report=tmp_path / "report.json", workers=0)) == 1
+    assert "thruth" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_folder_is_no_report(tmp_path):
+    with pytest.raises(IsADirectoryError, match="--report to be a file"):
+        main(Config(tmp_path, report=tmp_path))

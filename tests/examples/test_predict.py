@@ -144,7 +144,7 @@ class TestPictures:
         for name, why in {
             "float.tif": "got Pillow mode F",
             "cmyk.jpg": "got Pillow mode CMYK",
-            "bomb.png": "at most 600,000 pixels, .* got 1000x601; make it smaller",
+            "bomb.png": "at most 600,000 pixels, .* got 1000x601; make the image smaller",
             "tall.webp": "16383",
             "pipe.png": "no regular file",
             "loop.png": "symbolic links",

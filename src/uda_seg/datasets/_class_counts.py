@@ -120,6 +120,6 @@ def _read(path: Path) -> Tensor:
         counts = torch.tensor(json.loads(path.read_text())["counts"], dtype=torch.int64)
         if counts.ndim != 2 or counts.numel() == 0:
             raise ValueError(f"expected a table, found shape {tuple(counts.shape)}")
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, RecursionError, KeyError, TypeError) as error:
         raise ValueError(f"cannot read counts from {path}: {error}; delete the file") from error
     return counts

@@ -84,7 +84,7 @@ def skip_list(skip: Collection[str] | Path) -> frozenset[str]:
         where = f" in {report}"
         try:
             skip = json.loads(report.read_text(encoding="utf-8"))["skip"]
-        except (ValueError, TypeError, LookupError) as error:
+        except (ValueError, RecursionError, TypeError, LookupError) as error:
             raise ValueError(
                 f'expected {report} to be a JSON report with a list under "skip", got {error!r}'
             ) from error

@@ -49,7 +49,7 @@ def require_source(source: str) -> None:
         config = json.loads(file.read_text(encoding="utf-8"))
         if not isinstance(config, dict):
             raise ValueError(f"a {type(config).__name__}")
-    except ValueError as error:  # no UTF-8, no JSON, or something else
+    except (ValueError, RecursionError) as error:  # no UTF-8, no JSON, or something else
         raise ValueError(
             f"expected {file} to hold a network's arguments in JSON, got something else: {error}"
         ) from error

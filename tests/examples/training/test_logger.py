@@ -1,5 +1,7 @@
 """What TensorBoard and the bar show of a run, also of one that was stopped and went on."""
 
+import time
+
 import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -20,6 +22,9 @@ def curves(folder):
 
 def test_steps_that_are_done_again_are_shown_once(fabric, tmp_path, capsys):
     write(fabric, tmp_path, [0.0, 1.0, 2.0, 3.0], after=0)
+    started = int(time.time())
+    while int(time.time()) == started:  # TensorBoard orders the files of a run by their seconds
+        time.sleep(0.05)
     write(fabric, tmp_path, [20.0, 30.0, 40.0, 50.0], after=2)
     points = [(event.step, event.value) for event in curves(tmp_path).Scalars("loss")]
     assert points == [(1, 0.0), (2, 1.0), (3, 20.0), (4, 30.0), (5, 40.0), (6, 50.0)]
