@@ -3,10 +3,12 @@
 import io
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import tyro
+from PIL import Image
 from rich.console import Console
 
 from processes import end_with_parent, stop_signals
@@ -31,6 +33,7 @@ def run_script(main: Callable[..., int | None]) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name may fit no encoding
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # such an image is refused
     if "LOCAL_RANK" in os.environ:
         end_with_parent(os.getppid())
     with stop_signals() as received:

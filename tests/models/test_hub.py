@@ -95,7 +95,8 @@ def test_what_may_be_a_repository_is_asked_for_and_missed_by_name(tmp_path, monk
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{", b"[1]", b"3", b'"text"', b"null", '{"a": "ä"}'.encode("utf-16")]
+    "content",
+    [b"", b"{", b"[1]", b"3", b'"text"', b"null", '{"a": "ä"}'.encode("utf-16"), 10**5 * b"["],
 )
 def test_a_broken_config_is_named(folder, content):
     (folder / "config.json").write_bytes(content)

@@ -153,6 +153,7 @@ ROAD = '\n[[classes]]\nname = "road"\ncolor = [1, 2, 3]'
         ("train_ids = true" + 2 * ROAD, "name of class 1 to be another than that of road"),
         ("train_ids = true" + ROAD + ROAD.replace("road", "car"), "color of class 1 .* of road"),
         ("train_ids = yes", "to be TOML, got something else"),
+        (f"a = {10**5 * '['}", "to be TOML, got something else"),
     ],
 )
 def test_a_mistake_is_named_with_its_file_and_key(tmp_path, text, message):
