@@ -67,7 +67,7 @@ class Config:
 def build_networks(
     fabric: Fabric,
     config: TrainingConfig,
-    num_classes: int = 19,
+    num_classes: int,
     discriminator: type[nn.Module] = DepthwiseFC,
 ) -> Networks:
     """Draw BiSeNet and a discriminator from the seed, and give each an optimizer."""

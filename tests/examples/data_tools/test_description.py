@@ -143,7 +143,10 @@ ROAD = '\n[[classes]]\nname = "road"\ncolor = [1, 2, 3]'
         ("train_ids = true\nclasses = []", "classes to be 1 to 255 tables"),
         ("train_ids = true\n[[classes]]\nname = 'a'", "class 0 to be name and color, got"),
         ("train_ids = true" + ROAD.replace("road", " "), "name of class 0 to be a line of text"),
-        ("train_ids = true" + ROAD.replace("road", "a\\nb"), "name of class 0 to be a line of text"),
+        (
+            "train_ids = true" + ROAD.replace("road", "a\\nb"),
+            "name of class 0 to be a line of text",
+        ),
         ("train_ids = true" + ROAD.replace("3]", "3.5]"), "color of class 0 .* 0 to 255, got"),
         ("train_ids = true" + ROAD.replace("3]", "256]"), "color of class 0 .* 0 to 255, got"),
         ("train_ids = true" + ROAD.replace(", 3]", "]"), r"got \[1, 2\]"),

@@ -64,14 +64,14 @@ def test_both_step_as_torch_does_and_the_rate_is_that_of_the_step(fabric):
 
 
 def test_its_parts_are_all_that_training_changes(fabric, config):
-    networks = build_networks(fabric, config)
+    networks = build_networks(fabric, config, 19)
     names = [f"{name}{kind}" for kind in ("", " optimizer", " schedule") for name in PARTS]
     assert list(networks.parts) == names
     assert networks.parts["segmenter"].state_dict().keys() == networks.network.state_dict().keys()
 
 
 def test_the_norms_are_those_of_all_gradients_together_and_change_none(fabric, config):
-    networks = build_networks(fabric, config)
+    networks = build_networks(fabric, config, 19)
     assert networks.gradient_norms() == {"gradient/segmenter": 0, "gradient/discriminator": 0}
     first, second, *_ = networks.network.parameters()
     first.grad, second.grad = torch.full_like(first, 2.0), torch.full_like(second, 3.0)
@@ -115,12 +115,12 @@ def backbone_file(tmp_path):
 def test_a_backbone_can_begin_with_the_weights_of_a_file(fabric, config, backbone_file):
     torch.manual_seed(99)
     expected = timm.create_model("test_resnet", pretrained=False).state_dict()
-    network = build_networks(fabric, replace(config, backbone_weights=backbone_file)).network
+    network = build_networks(fabric, replace(config, backbone_weights=backbone_file), 19).network
     found = network.backbone.state_dict()
     assert len(found) > 10
     for name, value in found.items():
         assert torch.equal(value, expected[name])
-    drawn = build_networks(fabric, config).network
+    drawn = build_networks(fabric, config, 19).network
     first, other = (next(each.backbone_parameters()) for each in (drawn, network))
     assert not torch.equal(first, other)
 
