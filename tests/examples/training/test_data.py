@@ -87,6 +87,11 @@ def test_a_shard_is_everything_in_order_for_one_process(fabric):
     assert [batch.tolist() for batch in share] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
 
 
+def test_a_shard_may_leave_its_samples_apart(fabric):
+    share = shard(fabric, Numbers(6), SETTINGS, collate=list)
+    assert [*share] == [[0, 1, 2, 3], [4, 5]]
+
+
 def process(rank):
     """Stands for the Fabric of one of two processes."""
     return SimpleNamespace(
