@@ -129,7 +129,7 @@ class TestPictures:
         assert np.array_equal(grey, (wide / 257).round())
 
     def test_of_which_anything_raises_cost_that_one_alone(self, config, capsys, monkeypatch):
-        monkeypatch.setattr("evaluation.scoring.MOST_PIXELS", 600_000)
+        monkeypatch.setattr("training.held_out.MOST_PIXELS", 600_000)
         Image.fromarray(street()).save(config.images / "good.png")
         Image.fromarray(np.ones((9, 9), np.float32)).save(config.images / "float.tif")
         Image.new("CMYK", (40, 40)).save(config.images / "cmyk.jpg")
@@ -144,7 +144,7 @@ class TestPictures:
         for name, why in {
             "float.tif": "got Pillow mode F",
             "cmyk.jpg": "got Pillow mode CMYK",
-            "bomb.png": "at most 600,000 pixels, .* got 1000x601; make it smaller",
+            "bomb.png": "at most 600,000 pixels, .* got 1000x601; make the image smaller",
             "tall.webp": "16383",
             "pipe.png": "no regular file",
             "loop.png": "symbolic links",
