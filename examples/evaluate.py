@@ -36,7 +36,8 @@ from evaluation.protocol import are_of_cityscapes, merging
 from evaluation.report import Matrices, load_matrices, require_baseline, write_report
 from evaluation.scoring import predict_each
 from files import atomic_path
-from training.domains import evenly_spaced, require_labels
+from training.domains import evenly_spaced
+from training.held_out import require_few_pixels, require_labels
 from uda_seg.datasets import TRAIN_CLASSES, SegmentationFolder
 from uda_seg.metrics import confusion_matrix
 from uda_seg.models import BiSeNet
@@ -112,6 +113,7 @@ def main(config: Config) -> None:
         raise ValueError(
             f"expected Cityscapes' classes for --submission, got {len(classes)} others"
         )
+    require_few_pixels(data)
     network, _ = load_checkpoint(config.network, config.backbone, classes=classes)
     network.to(fabric.device)
     merged = merging(name, len(classes))
