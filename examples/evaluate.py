@@ -125,7 +125,7 @@ def main(config: Config) -> None:
             text = "No labels: wrote the submission alone."
         else:
             about = {**asdict(config), "data_set": name}
-            text = write_report(folder, about, matrices, baseline, classes)
+            text = write_report(folder, about, matrices, classes, baseline)
             if config.pictures:
                 samples = [data[index] for index in evenly_spaced(len(data), config.pictures)]
                 picture = folder / "pictures.png"

@@ -55,7 +55,7 @@ def score_names(classes: Classes) -> list[str]:
     return [*OVERALL_SCORES, *(each.name for each in classes)]
 
 
-def protocol_scores(matrices: Tensor, classes: Classes = CITYSCAPES) -> Tensor:
+def protocol_scores(matrices: Tensor, classes: Classes) -> Tensor:
     """All scores of confusion matrices ``(..., K, K)``, float64 shares ``(..., S)``.
 
     NaN where a class is in neither truth nor prediction, and where nothing is to be scored.
@@ -84,7 +84,7 @@ def _mean_without(iou: Tensor, left_out: set[str]) -> Tensor:
     return iou[..., [row.name not in left_out for row in TRAIN_CLASSES]].nanmean(-1)
 
 
-def merging(data_set: Name, num_classes: int = len(TRAIN_CLASSES)) -> Tensor:
+def merging(data_set: Name, num_classes: int) -> Tensor:
     """The train id that each predicted one counts as on a data set's labels, ``(K,)``."""
     ids = torch.arange(num_classes)
     for train_id, counts_as in _MERGED.get(data_set, {}).items():

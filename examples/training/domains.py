@@ -10,7 +10,7 @@ from rich.progress import track
 from torch import Tensor
 
 from data_tools.catalogue import Name, Reader, classes_of, on_disk, split_readers
-from data_tools.description import CITYSCAPES, Class
+from data_tools.description import Class
 from data_tools.guess import detect
 from toy_city import write_toy_city
 from training.config import TrainingConfig
@@ -41,9 +41,9 @@ class Domains(NamedTuple):
     """Which data set the target is."""
     class_weights: Tensor
     """``(K,)`` of the labelled images, on this process's device."""
-    labels: Labels = "source"
+    labels: Labels
     """Which domain is labelled."""
-    classes: tuple[Class, ...] = CITYSCAPES
+    classes: tuple[Class, ...]
     """K of them, those of both domains."""
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch.utils.data import Dataset
 
+from data_tools.description import CITYSCAPES
 from training.config import TrainingConfig
 from training.data import PairedBatches, shard
 from training.domains import Domains
@@ -33,7 +34,7 @@ SETTINGS = TrainingConfig(batch_size=4, steps=25, warmup_steps=0, workers=0)
 
 
 def batches(fabric, counts=None, settings=SETTINGS):
-    domains = Domains(Numbers(40), Numbers(40), None, "cityscapes", None)
+    domains = Domains(Numbers(40), Numbers(40), None, "cityscapes", None, "source", CITYSCAPES)
     return PairedBatches(fabric, domains, settings, counts)
 
 

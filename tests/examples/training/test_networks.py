@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.optim.lr_scheduler import PolynomialLR
 
+from data_tools.description import CITYSCAPES
 from evaluation.results import Result, load_or_train
 from gta2city import Row, build_networks, train_row
 from oracles.tiny import TinyNetwork
@@ -133,8 +134,8 @@ def test_a_row_can_be_loaded_again_and_its_file_of_weights_stays_here(
     def train(*row) -> Result:
         return train_row(fabric, config, domains, *row)
 
-    first = load_or_train(fabric, config, {"row": Row()}, train)["row"]
-    again = load_or_train(fabric, config, {"row": Row()}, None)["row"]
+    first = load_or_train(fabric, config, {"row": Row()}, train, CITYSCAPES)["row"]
+    again = load_or_train(fabric, config, {"row": Row()}, None, CITYSCAPES)["row"]
     state = first.network.state_dict()
     torch.testing.assert_close(again.network.state_dict(), state, rtol=0, atol=0)
     assert torch.equal(again.confusion, first.confusion)
