@@ -11,7 +11,7 @@ and with the files that the Cityscapes server takes:
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -153,7 +153,9 @@ def open_data(config: Config) -> tuple[Name, SegmentationFolder]:
     except (FileNotFoundError, ValueError) as error:
         if not config.submission:
             if isinstance(error, FileNotFoundError):
-                error.add_note("--missing skip leaves out images without a label")
+                with suppress(OSError, ValueError):  # where no folder is, nothing is to be skipped
+                    read(missing="skip")
+                    error.add_note("--missing skip leaves out images without a label")
             raise
     return name, read(labels=False)
 
