@@ -11,7 +11,7 @@ and with the files that the Cityscapes server takes:
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -36,7 +36,8 @@ from evaluation.protocol import are_of_cityscapes, merging
 from evaluation.report import Matrices, load_matrices, require_baseline, write_report
 from evaluation.scoring import predict_each
 from files import atomic_path
-from training.domains import evenly_spaced, require_labels
+from training.domains import evenly_spaced
+from training.held_out import require_few_pixels, require_labels
 from uda_seg.datasets import TRAIN_CLASSES, SegmentationFolder
 from uda_seg.metrics import confusion_matrix
 from uda_seg.models import BiSeNet
@@ -112,6 +113,7 @@ def main(config: Config) -> None:
         raise ValueError(
             f"expected Cityscapes' classes for --submission, got {len(classes)} others"
         )
+    require_few_pixels(data)
     network, _ = load_checkpoint(config.network, config.backbone, classes=classes)
     network.to(fabric.device)
     merged = merging(name, len(classes))
@@ -123,7 +125,7 @@ def main(config: Config) -> None:
             text = "No labels: wrote the submission alone."
         else:
             about = {**asdict(config), "data_set": name}
-            text = write_report(folder, about, matrices, baseline, classes)
+            text = write_report(folder, about, matrices, classes, baseline)
             if config.pictures:
                 samples = [data[index] for index in evenly_spaced(len(data), config.pictures)]
                 picture = folder / "pictures.png"
@@ -151,7 +153,9 @@ def open_data(config: Config) -> tuple[Name, SegmentationFolder]:
     except (FileNotFoundError, ValueError) as error:
         if not config.submission:
             if isinstance(error, FileNotFoundError):
-                error.add_note("--missing skip leaves out images without a label")
+                with suppress(OSError, ValueError):  # where no folder is, nothing is to be skipped
+                    read(missing="skip")
+                    error.add_note("--missing skip leaves out images without a label")
             raise
     return name, read(labels=False)
 

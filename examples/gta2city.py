@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from command_line import run_script
 from evaluation.protocol import merge_predictions
 from evaluation.results import Result, load_or_train, log_result, show_results
-from evaluation.scoring import predict
+from evaluation.scoring import predict_each
 from training.augmentation import augmentation
 from training.batch_norm import average_running_statistics, frozen_running_stats
 from training.checkpoint import Checkpoint
@@ -67,7 +67,7 @@ class Config:
 def build_networks(
     fabric: Fabric,
     config: TrainingConfig,
-    num_classes: int = 19,
+    num_classes: int,
     discriminator: type[nn.Module] = DepthwiseFC,
 ) -> Networks:
     """Draw BiSeNet and a discriminator from the seed, and give each an optimizer."""
@@ -192,9 +192,9 @@ def fit(
 def evaluate(fabric: Fabric, config: TrainingConfig, network: BiSeNet, domains: Domains) -> Tensor:
     """The confusion matrix of all held-out images together, at the full size of their labels."""
     metric = MeanIoU(len(domains.classes)).to(fabric.device)
-    for images, labels, _ in shard(fabric, domains.held_out, config):
-        ids = predict(network, images, size=config.size, label_size=labels.shape[-2:])
-        metric.update(ids, labels)
+    for samples in shard(fabric, domains.held_out, config, collate=list):  # sizes may differ
+        for sample, ids in predict_each(network, samples, config.size):
+            metric.update(ids, sample.label)
     return merge_predictions(metric.confusion_matrix().cpu(), domains.target)
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from data_tools.description import CITYSCAPES
 from evaluation.pictures import colorize
 from toy_city import write_toy_city
 from uda_seg.datasets import GTA5, Cityscapes
@@ -50,9 +51,9 @@ def main() -> None:
             "target": picture(target_images),
             "mixed": picture(mixed.images),
             "what is pasted": picture(images * mixed.pasted[:, None] + ~mixed.pasted[:, None]),
-            "its labels": colorize(source.label),
-            "its pseudo labels": colorize(target.label),
-            "mixed labels": colorize(mixed.labels[0]),
+            "its labels": colorize(source.label, CITYSCAPES),
+            "its pseudo labels": colorize(target.label, CITYSCAPES),
+            "mixed labels": colorize(mixed.labels[0], CITYSCAPES),
             f"weights: 1 white, q = {SHARE} grey": picture(mixed.weights.expand(3, -1, -1)[None]),
         },
     )
@@ -62,7 +63,7 @@ def main() -> None:
         {
             "what the teacher sees": picture(target_images),
             "what the student sees": picture(block_mask(target_images, MEAN, block_size=16)),
-            "what it has to answer": colorize(target.label),
+            "what it has to answer": colorize(target.label, CITYSCAPES),
         },
     )
 

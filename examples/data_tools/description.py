@@ -11,13 +11,17 @@ from uda_seg.datasets import IGNORE_INDEX, TRAIN_CLASSES
 __all__ = [
     "CITYSCAPES",
     "DESCRIPTION",
+    "OVERALL_SCORES",
     "Class",
     "Description",
+    "checked_classes",
     "is_described",
     "read_description",
 ]
 
 DESCRIPTION = "data_set.toml"
+OVERALL_SCORES = ("mIoU", "pixel accuracy")
+"""They stand beside the scores of the classes, so no class has such a name."""
 
 
 class Class(NamedTuple):
@@ -69,7 +73,7 @@ def read_description(root: Path) -> Description:
         raise ValueError(f"expected {file} to be TOML, got something else: {error}") from error
 
 
-class _MistakeError(Exception):
+class _MistakeError(ValueError):
     """A key that holds what it cannot mean."""
 
     def __init__(self, key: str, expected: str, found: object) -> None:
@@ -82,7 +86,7 @@ def _description(given: Mapping[str, Any]) -> Description:
         raise _MistakeError("the keys", f"out of {', '.join(sorted(known))}", ", ".join(unknown))
     splits = _splits(given.get("splits", []))
     below = "/{split}" if splits else ""
-    classes = _classes(given["classes"]) if "classes" in given else CITYSCAPES
+    classes = checked_classes(given["classes"]) if "classes" in given else CITYSCAPES
     return Description(
         images=_folder("images", given.get("images", f"images{below}"), bool(splits)),
         labels=_folder("labels", given.get("labels", f"labels{below}"), bool(splits)),
@@ -115,22 +119,21 @@ def _ending(key: str, value: Any) -> str:
     return str(value)
 
 
-def _classes(value: Any) -> tuple[Class, ...]:
+def checked_classes(value: Any) -> tuple[Class, ...]:
+    """The classes that tables of name and color tell, in TOML or JSON.
+
+    Raises:
+        ValueError: if they tell something else, or two names or colours are the same.
+    """
     many = _is_list_of(lambda x: isinstance(x, dict))
-    _require(
-        "classes", value, "1 to 255 tables [[classes]]", lambda x: many(x) and 0 < len(x) < 256
-    )
+    tables = "1 to 255 tables of name and color"
+    _require("classes", value, tables, lambda x: many(x) and 0 < len(x) < 256)
     classes: list[Class] = []
     for each in value:
         key = f"class {len(classes)}"
         _require(key, each, "name and color", lambda x: x.keys() == {"name", "color"})
         name, color = each["name"], each["color"]
-        _require(
-            f"the name of {key}",
-            name,
-            "a line of text",
-            lambda x: isinstance(x, str) and x.strip() and x.isprintable(),
-        )
+        _require_name(f"the name of {key}", name)
         rgb = "[r, g, b] of 0 to 255"
         _require(f"the color of {key}", color, rgb, _is_list_of(_is_byte))
         _require(f"the color of {key}", color, rgb, lambda x: len(x) == 3)
@@ -140,6 +143,13 @@ def _classes(value: Any) -> tuple[Class, ...]:
             _require(f"the color of {key}", color, other, [*earlier.color].__ne__)
         classes.append(Class(name, tuple(color)))
     return tuple(classes)
+
+
+def _require_name(key: str, value: Any) -> None:
+    line = "a line of text"
+    _require(key, value, line, lambda x: isinstance(x, str) and x.strip() and x.isprintable())
+    other = f"another than {' and '.join(OVERALL_SCORES)}, which are names of scores"
+    _require(key, value, other, lambda x: x not in OVERALL_SCORES)
 
 
 def _ids(given: Mapping[str, Any], number: int) -> dict[int, int]:

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from data_tools.description import CITYSCAPES, Class
+from data_tools.description import Class
 from files import atomic_path
 
 __all__ = ["save_bars", "save_confusion"]
@@ -15,7 +15,7 @@ __all__ = ["save_bars", "save_confusion"]
 _BLUE, _ORANGE = "#0072B2", "#E69F00"  # of Okabe and Ito, told apart with any colour vision
 
 
-def save_confusion(path: Path, matrix: Tensor, classes: Sequence[Class] = CITYSCAPES) -> None:
+def save_confusion(path: Path, matrix: Tensor, classes: Sequence[Class]) -> None:
     """Write a PNG of counts ``(K, K)`` as shares of the true class, which add up to 100 % a row.
 
     Rows of classes that do not occur stay grey.
@@ -40,9 +40,7 @@ def save_confusion(path: Path, matrix: Tensor, classes: Sequence[Class] = CITYSC
         figure.savefig(partial, format="png", dpi=100)
 
 
-def save_bars(
-    path: Path, columns: Mapping[str, Tensor], classes: Sequence[Class] = CITYSCAPES
-) -> None:
+def save_bars(path: Path, columns: Mapping[str, Tensor], classes: Sequence[Class]) -> None:
     """Write a PNG of two networks' IoU a class, side by side.
 
     Args:

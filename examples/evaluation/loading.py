@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from huggingface_hub import hf_hub_download
 
-from data_tools.description import CITYSCAPES, Class
+from data_tools.description import CITYSCAPES, Class, checked_classes
 from tensor_files import load_tensors, require_finite, require_unchanged, sha256
 from uda_seg.models import BiSeNet
 
@@ -146,16 +146,14 @@ def _named(file: Path, config: Mapping[str, Any]) -> Classes | None:
     if "classes" not in config:
         return None
     try:
-        classes = tuple(
-            Class(str(each["name"]), _rgb(*each["color"])) for each in config["classes"]
-        )
-        if len(classes) != config["num_classes"]:
-            raise ValueError(f"{len(classes)} for {config['num_classes']}")
-    except (LookupError, TypeError, ValueError) as error:
+        classes = checked_classes(config["classes"])
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
+    if len(classes) != config["num_classes"]:
         raise ValueError(
-            f'expected "classes" of {file} to have a name and a color [r, g, b] for each, got '
-            f"something else: {error}"
-        ) from error
+            f"{file}: expected as many classes as num_classes, which is {config['num_classes']}, "
+            f"got {len(classes)}"
+        )
     return classes
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from data_tools.description import CITYSCAPES, Class
+from data_tools.description import Class
 from evaluation.scoring import predict, predict_logits
 from files import atomic_path
 from training.domains import evenly_spaced
@@ -38,7 +38,7 @@ Classes = tuple[Class, ...]
 _WRONG = (213, 94, 0)  # vermilion, told apart from grey with any colour vision
 
 
-def colorize(train_ids: Tensor, classes: Classes = CITYSCAPES) -> Picture:
+def colorize(train_ids: Tensor, classes: Classes) -> Picture:
     """Paint train ids ``(H, W)`` in the colours of their classes, ``(H, W, 3)`` RGB."""
     palette = np.zeros((256, 3), dtype=np.uint8)  # ignored pixels are black
     palette[: len(classes)] = [each.color for each in classes]
@@ -63,9 +63,7 @@ def entropy_map(logits: Tensor) -> Picture:
     return painted
 
 
-def overlay(
-    image: Tensor, train_ids: Tensor, *, opacity: float, classes: Classes = CITYSCAPES
-) -> Picture:
+def overlay(image: Tensor, train_ids: Tensor, *, opacity: float, classes: Classes) -> Picture:
     """Paint train ids ``(H, W)`` over a uint8 image ``(3, H, W)``, with the legend below.
 
     Returns:
@@ -94,7 +92,7 @@ def _legend_strip(width: int, classes: Classes) -> Picture:
 
 
 def prediction_strip(
-    network: BiSeNet, sample: Sample, *, size: tuple[int, int], classes: Classes = CITYSCAPES
+    network: BiSeNet, sample: Sample, *, size: tuple[int, int], classes: Classes
 ) -> Picture:
     """Truth and prediction of one sample, side by side."""
     height, width = sample.label.shape
@@ -109,7 +107,7 @@ def save_comparison(
     *,
     size: tuple[int, int],
     lines: int = 4,
-    classes: Classes = CITYSCAPES,
+    classes: Classes,
 ) -> None:
     """Write a PNG: one line for each of some evenly spaced samples, one column a network."""
     rows = []
@@ -130,7 +128,7 @@ def save_error_maps(
     merged: Tensor,
     *,
     size: tuple[int, int] | None,
-    classes: Classes = CITYSCAPES,
+    classes: Classes,
 ) -> None:
     """Write a PNG with one line a sample: prediction, errors and entropy of one network.
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from data_tools.catalogue import Name
-from data_tools.description import CITYSCAPES, Class
+from data_tools.description import CITYSCAPES, OVERALL_SCORES, Class
 from uda_seg.datasets import TRAIN_CLASSES
 from uda_seg.metrics import iou_from_confusion, merge_classes, pixel_accuracy
 
@@ -43,26 +43,19 @@ SCORES = [
     *(f"category {name}" for name in CATEGORIES),
 ]
 """What :func:`protocol_scores` returns for the 19 classes of Cityscapes, in order."""
-_OF_ANY_CLASSES = ["mIoU", "pixel accuracy"]
 
 
 def score_names(classes: Classes) -> list[str]:
     """What :func:`protocol_scores` returns for these classes, in order.
 
     SYNTHIA's two means and the categories are of Cityscapes' classes alone.
-
-    Raises:
-        ValueError: if a class is named like another score.
     """
     if are_of_cityscapes(classes):
         return SCORES
-    names = [each.name for each in classes]
-    if taken := {*names} & {*_OF_ANY_CLASSES}:
-        raise ValueError(f"expected a class to be named unlike a score, got {', '.join(taken)}")
-    return _OF_ANY_CLASSES + names
+    return [*OVERALL_SCORES, *(each.name for each in classes)]
 
 
-def protocol_scores(matrices: Tensor, classes: Classes = CITYSCAPES) -> Tensor:
+def protocol_scores(matrices: Tensor, classes: Classes) -> Tensor:
     """All scores of confusion matrices ``(..., K, K)``, float64 shares ``(..., S)``.
 
     NaN where a class is in neither truth nor prediction, and where nothing is to be scored.
@@ -91,7 +84,7 @@ def _mean_without(iou: Tensor, left_out: set[str]) -> Tensor:
     return iou[..., [row.name not in left_out for row in TRAIN_CLASSES]].nanmean(-1)
 
 
-def merging(data_set: Name, num_classes: int = len(TRAIN_CLASSES)) -> Tensor:
+def merging(data_set: Name, num_classes: int) -> Tensor:
     """The train id that each predicted one counts as on a data set's labels, ``(K,)``."""
     ids = torch.arange(num_classes)
     for train_id, counts_as in _MERGED.get(data_set, {}).items():

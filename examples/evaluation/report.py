@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from data_tools.description import CITYSCAPES
 from evaluation.charts import save_bars, save_confusion
 from evaluation.environment import environment
 from evaluation.loading import Classes
@@ -36,14 +35,14 @@ other. {date}, torch {torch}, {device}.
 
 
 def score_intervals(
-    matrices: Matrices, baseline: Matrices | None = None, classes: Classes = CITYSCAPES
+    matrices: Matrices, classes: Classes, baseline: Matrices | None = None
 ) -> dict[str, Tensor]:
     """The protocol's scores with 95 % intervals, and the gain over another network.
 
     Args:
         matrices: the confusion matrix ``(K, K)`` of each image, by its name.
-        baseline: those of another network on the same images.
         classes: K of them.
+        baseline: those of another network on the same images.
 
     Returns:
         ``score`` and, with a baseline, ``baseline`` and ``gain``: each ``(3, S)`` shares in the
@@ -83,7 +82,7 @@ def _with_gain(stack: Tensor, classes: Classes) -> Tensor:
     return torch.cat([each, each[..., :1, :] - each[..., 1:, :]], -2)
 
 
-def load_matrices(evaluation: Path, num_classes: int = len(CITYSCAPES)) -> Matrices:
+def load_matrices(evaluation: Path, num_classes: int) -> Matrices:
     """The confusion matrices of the images of an earlier evaluation.
 
     Raises:
@@ -110,20 +109,20 @@ def write_report(
     folder: Path,
     config: dict[str, Any],
     matrices: Matrices,
+    classes: Classes,
     baseline: Matrices | None = None,
-    classes: Classes = CITYSCAPES,
 ) -> str:
     """Write all tables and charts of an evaluation; return the report in Markdown.
 
     Args:
         folder: where to.
         config: the settings, with network, data_set, split and size.
-        matrices: as in :func:`score_intervals`, as is ``baseline``.
+        matrices: as in :func:`score_intervals`, as are ``classes`` and ``baseline``.
+        classes: K of them.
         baseline: those of another network on the same images.
-        classes: of all of them.
     """
     torch.manual_seed(0)
-    columns, names = score_intervals(matrices, baseline, classes), score_names(classes)
+    columns, names = score_intervals(matrices, classes, baseline), score_names(classes)
     total = torch.stack(list(matrices.values())).sum(0)
     about = {**config, "images": len(matrices), **environment()}
     plain = {run: _plain(names, column) for run, column in columns.items()}

@@ -13,7 +13,6 @@ from rich.table import Table
 from torch import Tensor
 
 from command_line import console
-from data_tools.description import CITYSCAPES
 from evaluation.environment import environment
 from evaluation.loading import Classes, load_network, save_network
 from evaluation.pictures import prediction_strip, save_comparison
@@ -75,7 +74,7 @@ def load_or_train(
     config: TrainingConfig,
     rows: Mapping[str, Row],
     train: Callable[[str, Row], Result],
-    classes: Classes = CITYSCAPES,
+    classes: Classes,
 ) -> dict[str, Result]:
     """Read each row's result from ``OUTPUT/NAME``, or train it and write the result there.
 
@@ -167,7 +166,7 @@ def write_results(
     file: Path,
     config: Any,
     rows: Mapping[str, Mapping[int, Result]],
-    classes: Classes = CITYSCAPES,
+    classes: Classes,
     **about: Any,
 ) -> None:
     """Write ``results.json``: the settings, the environment, and each row's figures by seed."""
@@ -206,7 +205,7 @@ def _figures(result: Result, classes: Classes) -> dict[str, Any]:
     }
 
 
-def iou_table(results: Mapping[str, Result], classes: Classes = CITYSCAPES) -> Table:
+def iou_table(results: Mapping[str, Result], classes: Classes) -> Table:
     """One column a network, one row a class, then mIoU and pixel accuracy, in per cent."""
     table = Table("class", title="IoU on held-out target images, %")
     for name in results:

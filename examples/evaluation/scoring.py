@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from kornia.enhance import Normalize
 from torch import Tensor
 
+from training.held_out import require_memory
 from uda_seg.datasets import Sample
 from uda_seg.models import BiSeNet
 
@@ -17,8 +18,6 @@ __all__ = [
     "predict_each",
     "predict_logits",
 ]
-
-MOST_PIXELS = 34_000_000  # 8192x4096, whose logits and features take up to 9 GB
 
 
 def normalization(network: BiSeNet) -> Normalize:
@@ -37,12 +36,7 @@ def predict_logits(
     Raises:
         ValueError: for images whose logits would take too much memory.
     """
-    height, width = label_size
-    if height * width > MOST_PIXELS:
-        raise ValueError(
-            f"expected at most {MOST_PIXELS:,} pixels, which take up to 9 GB of memory, got "
-            f"{width}x{height}; make the image smaller"
-        )
+    require_memory(*label_size)
     network.eval()
     images = images.to(next(network.parameters()).device) / 255
     if size is not None:
@@ -69,5 +63,5 @@ def predict_each(
         try:
             ids = predict(network, images, size=size, label_size=(height, width))
         except ValueError as error:
-            raise ValueError(f"{alike[0].name}: {error}") from error
+            raise ValueError(f"image {alike[0].name}: {error}") from error
         yield from zip(alike, ids, strict=True)

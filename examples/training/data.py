@@ -1,7 +1,7 @@
 """The batches of each step, and the parts of a data set that each process takes."""
 
-from collections.abc import Iterator
-from typing import NamedTuple, cast
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -93,10 +93,18 @@ class PairedBatches:
         return _on_device(self.fabric, data, self.config, sampler)
 
 
-def shard(fabric: Fabric, data: SegmentationFolder, config: TrainingConfig) -> DataLoader[Sample]:
-    """Batches of this process's part of a data set, in order; all processes see each image once."""
+def shard(
+    fabric: Fabric,
+    data: SegmentationFolder,
+    config: TrainingConfig,
+    collate: Callable[[list[Sample]], Any] | None = None,
+) -> DataLoader[Any]:
+    """Batches of this process's part of a data set, in order; all processes see each image once.
+
+    Torch's default stacks them; ``collate=list`` leaves images of several sizes as they are.
+    """
     mine = Subset(data, range(fabric.global_rank, len(data), fabric.world_size))
-    return _on_device(fabric, mine, config)
+    return _on_device(fabric, mine, config, collate=collate)
 
 
 def _on_device(
@@ -104,9 +112,12 @@ def _on_device(
     data: Dataset[Sample],
     config: TrainingConfig,
     sampler: PositionSampler | list[int] | None = None,
-) -> DataLoader[Sample]:
+    collate: Callable[[list[Sample]], Any] | None = None,
+) -> DataLoader[Any]:
     own = torch.Generator()  # a loader would draw from the global one, which augments
     size, workers = config.batch_size, config.workers
-    loader = DataLoader(data, size, sampler=sampler, num_workers=workers, generator=own)
+    loader = DataLoader(
+        data, size, sampler=sampler, num_workers=workers, generator=own, collate_fn=collate
+    )
     ready = fabric.setup_dataloaders(loader, use_distributed_sampler=False)
-    return cast(DataLoader[Sample], ready)
+    return cast(DataLoader[Any], ready)

@@ -1,19 +1,21 @@
 """The two domains of a training: their data sets, their classes, and what their labels hold."""
 
+from contextlib import suppress
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from lightning_fabric import Fabric
 from rich.progress import track
 from torch import Tensor
 
-from data_tools.catalogue import Name, Reader, classes_of, split_readers
-from data_tools.description import CITYSCAPES, Class
+from data_tools.catalogue import Name, Reader, classes_of, on_disk, split_readers
+from data_tools.description import Class
 from data_tools.guess import detect
 from toy_city import write_toy_city
 from training.config import TrainingConfig
-from uda_seg.datasets import IGNORE_INDEX, SegmentationFolder, class_counts
+from training.held_out import require_few_pixels, require_labels
+from uda_seg.datasets import SegmentationFolder, class_counts
 
 __all__ = [
     "Domains",
@@ -21,7 +23,6 @@ __all__ = [
     "evenly_spaced",
     "labelled_counts",
     "open_domains",
-    "require_labels",
 ]
 
 Labels = Literal["source", "target"]
@@ -40,9 +41,9 @@ class Domains(NamedTuple):
     """Which data set the target is."""
     class_weights: Tensor
     """``(K,)`` of the labelled images, on this process's device."""
-    labels: Labels = "source"
+    labels: Labels
     """Which domain is labelled."""
-    classes: tuple[Class, ...] = CITYSCAPES
+    classes: tuple[Class, ...]
     """K of them, those of both domains."""
 
 
@@ -67,9 +68,10 @@ def open_domains(fabric: Fabric, config: TrainingConfig, *, labels: Labels = "so
     drawn if it is not there yet.
 
     Raises:
-        FileNotFoundError: if a root has the layout of no data set.
-        ValueError: if one root is missing, its data set is not known for that domain, the two have
-            other classes, or no held-out pixel has one.
+        FileNotFoundError: if a root has the layout of no data set, or images lack labels.
+        ValueError: if one root is missing, its data set is not known for that domain or lacks a
+            split, the two have other classes, no held-out pixel has one, or a held-out image is
+            too large.
     """
     source_root, target_root = config.source_root, config.target_root
     if source_root is None and target_root is None:
@@ -87,13 +89,10 @@ def open_domains(fabric: Fabric, config: TrainingConfig, *, labels: Labels = "so
     classes = _classes_of_both(source, source_root, target, target_root)
     train = _split(target, target_root, ("train",))
     labelled_split = train if labels == "target" else _split(source, source_root, _SOURCES[source])
-    try:
-        labelled = labelled_split(size=config.size)
-        held_out = _split(target, target_root, _HELD_OUT[target])()
-    except FileNotFoundError as error:
-        error.add_note("examples/prepare_data.py --on-error skip makes a copy without such images")
-        raise
+    labelled = _open(labelled_split, size=config.size)
+    held_out = _open(_split(target, target_root, _HELD_OUT[target]))
     require_labels(held_out)
+    require_few_pixels(held_out)
     unlabelled = train(size=config.size, labels=False)
     weights = _class_weights(fabric, labelled, len(classes))
     return Domains(labelled, unlabelled, held_out, target, weights, labels, classes)
@@ -116,29 +115,39 @@ def _classes_of_both(
 
 
 def _split(name: Name, root: Path, wanted: tuple[str, ...]) -> Reader:
-    """The first of the wanted splits that there is."""
-    splits = split_readers(name, root)
-    for split in wanted:
-        if split in splits:
-            return splits[split]
+    """The first of the wanted splits that has images."""
+    readers = split_readers(name, root)
+    declared = {split: readers[split] for split in wanted if split in readers}
+    with suppress(FileNotFoundError):
+        return next(iter(on_disk(name, root, declared).values()))
+    found = ", ".join(on_disk(name, root, readers))
+    empty = "".join(f"; {error}" for error in map(_missing, declared.values()))
     raise ValueError(
-        f"expected the split {' or '.join(wanted)} in {root}, got {', '.join(splits)}; "
+        f"expected the split {' or '.join(wanted)} in {root}, got {found}{empty}; "
         "docs/your-data.md tells the splits that a training needs"
     )
 
 
-def require_labels(held_out: SegmentationFolder) -> None:
-    """Refuse a split that nothing can be scored by; as a rule its first label tells.
+def _missing(read: Reader) -> str:
+    """Where a split without images was expected."""
+    try:
+        read(labels=False)
+    except FileNotFoundError as error:
+        return str(error)
+    return "but its images have come just now"
 
-    Raises:
-        ValueError: if no pixel has a class.
-    """
-    labels = map(held_out.read_label, range(len(held_out)))
-    if not any((label != IGNORE_INDEX).any() for label in labels):
-        raise ValueError(
-            f"expected a labelled pixel to score by, got labels of {IGNORE_INDEX} only for the "
-            f"{len(held_out)} images of {held_out.images[0].parent}"
-        )
+
+def _open(read: Reader, **options: Any) -> SegmentationFolder:
+    """Open a split with its labels; say so where it would do to leave out images without one."""
+    try:
+        return read(**options)
+    except FileNotFoundError as error:
+        with suppress(OSError, ValueError):
+            read(**options, missing="skip")
+            error.add_note(
+                "examples/prepare_data.py --on-error skip makes a copy without such images"
+            )
+        raise
 
 
 def _class_weights(

@@ -66,6 +66,19 @@ def equal(first, second):
     return list(first) == list(second) and all(torch.equal(first[n], second[n]) for n in first)
 
 
+def test_an_image_of_too_many_pixels_is_told_by_its_path_before_the_work(config, monkeypatch):
+    monkeypatch.setattr("training.held_out.MOST_PIXELS", 48 * 96 - 1)
+    with pytest.raises(ValueError, match=r"/leftImg8bit/val/.*\.png: expected at most .* 96x48"):
+        main(replace(config, network="runs/missing"))
+    assert not config.output.exists()
+
+
+def test_to_skip_is_advised_only_where_it_would_help(config):
+    with pytest.raises(FileNotFoundError, match="leftImg8bit/test") as error:
+        main(replace(config, split="test"))
+    assert not hasattr(error.value, "__notes__")  # test_refusals.py has an image without a label
+
+
 def test_equals_the_official_evaluation_of_the_written_submission_to_the_bit(
     config, root, tmp_path, monkeypatch, capsys
 ):

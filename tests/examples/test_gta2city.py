@@ -26,6 +26,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import gta2city
 from evaluation.protocol import merge_predictions
 from evaluation.results import read_results
+from evaluation.scoring import predict
 from files import folder_lock
 from gta2city import (
     Config,
@@ -52,6 +53,7 @@ from training.networks import Networks
 from training.teacher import SelfTraining
 from uda_seg.datasets import Sample
 from uda_seg.discriminators import DepthwiseFC
+from uda_seg.metrics import confusion_matrix
 from uda_seg.models import BiSeNet, BiSeNetOutput
 from uda_seg.transforms import FDA
 
@@ -292,7 +294,7 @@ def test_the_first_steps_are_of_the_source_and_nothing_else_reads_the_discrimina
 ):
     *_, (_, losses, networks, _) = plain_loop(fabric, config, "row", ROWS["control"], domains)
     assert losses.keys() == {"segmentation"}
-    fresh = build_networks(fabric, config).discriminator.state_dict()
+    fresh = build_networks(fabric, config, 19).discriminator.state_dict()
     torch.testing.assert_close(networks.discriminator.state_dict(), fresh, rtol=0, atol=0)
 
 
@@ -309,7 +311,7 @@ def test_a_seed_decides_on_everything(fabric, config, domains, tmp_path):
 def test_the_seed_alone_decides_on_the_networks_and_rates_are_those_of_the_settings(fabric, config):
     config = replace(config, learning_rate=0.5, discriminator_learning_rate=0.25, steps=10)
     first, same, other = (
-        build_networks(fabric, replace(config, seed=seed, warmup_steps=warm))
+        build_networks(fabric, replace(config, seed=seed, warmup_steps=warm), 19)
         for seed, warm in ((3, 0), (3, 1), (4, 1))
     )
     assert type(first.network) is BiSeNet
@@ -525,6 +527,22 @@ def test_the_target_is_scored_by_its_own_classes(fabric, config, domains):
     merged = evaluate(fabric, config, network, domains._replace(target="camvid"))
     assert torch.equal(merged, merge_predictions(whole, "camvid"))
     assert not torch.equal(merged, whole)
+
+
+def test_held_out_images_may_differ_in_size(fabric, config, domains):
+    torch.manual_seed(0)
+    network = BiSeNet(19, "test_resnet", pretrained_backbone=False)
+    each = [*domains.held_out]
+    expected = torch.zeros(19, 19, dtype=torch.int64)
+    for pair in (each[:2], each[2:]):
+        batch = torch.stack([sample.image for sample in pair])
+        labels = torch.stack([sample.label for sample in pair])
+        ids = predict(network, batch, size=config.size, label_size=labels.shape[-2:])
+        expected += confusion_matrix(ids, labels, 19)
+    assert torch.equal(evaluate(fabric, config, network, domains), expected)
+    each[1] = Sample(each[1].image[:, 5:], each[1].label[5:], each[1].name)
+    found = evaluate(fabric, config, network, domains._replace(held_out=each))
+    assert found.sum() == sum((sample.label < 19).sum() for sample in each)
 
 
 SUPPORT = {"command_line", "files", "training", "evaluation", "toy_city"}

@@ -11,6 +11,7 @@ import torch
 import tyro
 from PIL import Image
 
+from data_tools.description import CITYSCAPES
 from evaluation.pictures import overlay
 from scripts import load_script
 from uda_seg.models import BiSeNet
@@ -54,7 +55,7 @@ def expected(folder, pixels, size=None):
     with torch.no_grad():
         logits = network((seen.clamp(0, 1) - mean) / std, size=pixels.shape[:2]).logits
     assert logits.argmax(1).unique().numel() > 2
-    return overlay(image, logits.argmax(1)[0], opacity=0.6)
+    return overlay(image, logits.argmax(1)[0], opacity=0.6, classes=CITYSCAPES)
 
 
 def read(path):
@@ -129,7 +130,7 @@ class TestPictures:
         assert np.array_equal(grey, (wide / 257).round())
 
     def test_of_which_anything_raises_cost_that_one_alone(self, config, capsys, monkeypatch):
-        monkeypatch.setattr("evaluation.scoring.MOST_PIXELS", 600_000)
+        monkeypatch.setattr("training.held_out.MOST_PIXELS", 600_000)
         Image.fromarray(street()).save(config.images / "good.png")
         Image.fromarray(np.ones((9, 9), np.float32)).save(config.images / "float.tif")
         Image.new("CMYK", (40, 40)).save(config.images / "cmyk.jpg")

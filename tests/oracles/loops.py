@@ -16,7 +16,7 @@ from uda_seg.datasets import Sample
 
 def plain_loop(fabric, config, name, row, domains):
     """That of a row of gta2city.py; after each step what it yields, networks, and no teacher."""
-    networks, augment = build_networks(fabric, config), augmentation()
+    networks, augment = build_networks(fabric, config, 19), augmentation()
 
     def step(done, pair):
         now = row if done > config.warmup_steps else gta2city.Row()

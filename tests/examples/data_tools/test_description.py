@@ -139,7 +139,10 @@ ROAD = '\n[[classes]]\nname = "road"\ncolor = [1, 2, 3]'
         ("train_ids = true\nsplits = ['..']", r"each once, got \['\.\.'\]"),
         ("train_ids = true\nimage_ending = ['a']", "image_ending to be the end of a name"),
         ("train_ids = true\nlabel_ending = 'a/b'", "label_ending .* without a folder, got 'a/b'"),
-        ("train_ids = true\nclasses = ['road']", r"classes to be 1 to 255 tables \[\[classes\]\]"),
+        (
+            "train_ids = true\nclasses = ['road']",
+            r"classes to be 1 to 255 tables of name and color",
+        ),
         ("train_ids = true\nclasses = []", "classes to be 1 to 255 tables"),
         ("train_ids = true\n[[classes]]\nname = 'a'", "class 0 to be name and color, got"),
         ("train_ids = true" + ROAD.replace("road", " "), "name of class 0 to be a line of text"),
@@ -147,6 +150,11 @@ ROAD = '\n[[classes]]\nname = "road"\ncolor = [1, 2, 3]'
             "train_ids = true" + ROAD.replace("road", "a\\nb"),
             "name of class 0 to be a line of text",
         ),
+        (
+            "train_ids = true" + ROAD.replace("road", "mIoU"),
+            "name of class 0 to be another than mIoU and pixel accuracy, .* got 'mIoU'",
+        ),
+        ("train_ids = true" + ROAD.replace("road", "pixel accuracy"), "got 'pixel accuracy'"),
         ("train_ids = true" + ROAD.replace("3]", "3.5]"), "color of class 0 .* 0 to 255, got"),
         ("train_ids = true" + ROAD.replace("3]", "256]"), "color of class 0 .* 0 to 255, got"),
         ("train_ids = true" + ROAD.replace(", 3]", "]"), r"got \[1, 2\]"),

@@ -6,6 +6,7 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
+from data_tools.description import CITYSCAPES
 from evaluation.charts import save_bars, save_confusion
 from oracles.iou import segmentation
 from uda_seg.metrics import confusion_matrix
@@ -30,7 +31,7 @@ def pixels(path):
 
 def test_the_confusion_is_in_per_cent_of_the_true_class(tmp_path, figures):
     matrix = confusion_matrix(*segmentation(18, 300, seed=0), 19)  # no bicycle
-    save_confusion(tmp_path / "confusion.png", matrix)
+    save_confusion(tmp_path / "confusion.png", matrix, CITYSCAPES)
     axis, bar = figures[0].axes
     shares = axis.images[0].get_array()
     np.testing.assert_allclose(shares[:18].sum(1), 100)
@@ -51,7 +52,7 @@ def test_the_bars_have_the_length_of_the_shares(tmp_path, figures):
         name: torch.stack([share, share - 0.01, share + 0.01])
         for name, share in zip(("baseline", "score"), shares, strict=True)
     }
-    save_bars(tmp_path / "bars.png", columns)
+    save_bars(tmp_path / "bars.png", columns, CITYSCAPES)
     (axis,) = figures[0].axes
     for bars, share in zip(axis.containers, shares, strict=True):
         drawn = [bar.get_width() for bar in bars]

@@ -95,6 +95,10 @@ def test_a_network_of_other_images_is_refused(tmp_path, channels):
         load_checkpoint(other, channels=7 - channels)
 
 
+def named(*names):
+    return [{"name": name, "color": [0, 0, place]} for place, name in enumerate(names)]
+
+
 class TestClasses:
     @pytest.fixture
     def folder(self, tmp_path):
@@ -139,21 +143,27 @@ class TestClasses:
             load_checkpoint(str(tmp_path / "w.pt"), "test_resnet", classes=CITYSCAPES)
 
     @pytest.mark.parametrize(
-        "classes",
+        ("classes", "message"),
         [
-            3,
-            [],
-            ["road", "tram", "sky"],
-            [{"name": "road"}] * 3,
-            [{"name": "road", "color": [0, 0, 256]}] * 3,
-            [{"name": "road", "color": [0, 0]}] * 3,
-            [{"name": "road", "color": [0, 0, 0]}] * 4,
+            (3, "1 to 255 tables of name and color, got 3"),
+            ([], "1 to 255 tables"),
+            (["road", "tram", "sky"], "1 to 255 tables"),
+            ([{"name": "road"}] * 3, "class 0 to be name and color"),
+            ([{"name": "road", "color": [0, 0, 256]}] * 3, "color of class 0 .* 0 to 255, got"),
+            ([{"name": "road", "color": [0, 0]}] * 3, r"color of class 0 .* got \[0, 0\]"),
+            ([{"name": "road", "color": None}] * 3, "color of class 0 .* got None"),
+            (named("road", "road", "sky"), "name of class 1 to be another than that of road"),
+            ([each | {"color": [1, 2, 3]} for each in named("a", "b", "c")], "color of class 1"),
+            (named("road", "a\nb", "sky"), "name of class 1 to be a line of text"),
+            (named("road", 3, "sky"), "name of class 1 to be a line of text, got 3"),
+            (named("road", "tram", "mIoU"), "name of class 2 .* which are names of scores"),
+            (named("road", "tram", "sky", "fog"), "num_classes, which is 3, got 4"),
         ],
     )
-    def test_that_are_none_are_told_with_their_file(self, folder, classes):
+    def test_that_are_none_are_told_with_their_file(self, folder, classes, message):
         file = folder / "config.json"
         file.write_text(json.dumps(json.loads(file.read_text()) | {"classes": classes}))
-        with pytest.raises(ValueError, match=rf'expected "classes" of {file} to have a name'):
+        with pytest.raises(ValueError, match=rf"{file}: expected .*{message}"):
             load_network(folder)
 
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
+from data_tools.description import CITYSCAPES
 from evaluation.pictures import colorize, entropy_map, error_map, overlay, save_error_maps
 from uda_seg.datasets import TRAIN_CLASSES, Sample
 from uda_seg.models import BiSeNet
@@ -14,7 +15,7 @@ VERMILION = [213, 94, 0]
 
 
 def test_ids_get_the_colours_of_cityscapes_and_ignored_ones_black():
-    painted = colorize(torch.tensor([[0, 13, 255]]))
+    painted = colorize(torch.tensor([[0, 13, 255]]), CITYSCAPES)
     assert painted.tolist() == [[list(COLORS[0]), list(COLORS[13]), [0, 0, 0]]]
 
 
@@ -42,7 +43,12 @@ def test_the_error_maps_have_a_line_a_sample_and_the_legend(tmp_path):
     heights = []
     for count in (1, 3):
         save_error_maps(
-            tmp_path / "picture.png", samples[:count], network, torch.arange(19), size=None
+            tmp_path / "picture.png",
+            samples[:count],
+            network,
+            torch.arange(19),
+            size=None,
+            classes=CITYSCAPES,
         )
         with Image.open(tmp_path / "picture.png") as picture:
             colors = {tuple(color) for color in np.asarray(picture.convert("RGB")).reshape(-1, 3)}
@@ -59,7 +65,7 @@ def random_picture(height=40, width=300):
 
 def test_paints_each_class_in_its_colour_over_the_image():
     image, train_ids = random_picture()
-    painted = overlay(image, train_ids, opacity=0.25)
+    painted = overlay(image, train_ids, opacity=0.25, classes=CITYSCAPES)
     assert painted.dtype == np.uint8
     for row, column in [(0, 0), (39, 299), (7, 130)]:
         color = np.array(COLORS[train_ids[row, column]])
@@ -69,15 +75,19 @@ def test_paints_each_class_in_its_colour_over_the_image():
 
 def test_opacity_goes_from_the_image_to_the_prediction():
     image, train_ids = random_picture()
-    assert np.array_equal(overlay(image, train_ids, opacity=0)[:40], image.permute(1, 2, 0))
+    assert np.array_equal(
+        overlay(image, train_ids, opacity=0, classes=CITYSCAPES)[:40], image.permute(1, 2, 0)
+    )
     colors = np.array(COLORS, dtype=np.uint8)
-    assert np.array_equal(overlay(image, train_ids, opacity=1)[:40], colors[train_ids])
+    assert np.array_equal(
+        overlay(image, train_ids, opacity=1, classes=CITYSCAPES)[:40], colors[train_ids]
+    )
 
 
 @pytest.mark.parametrize("width", [96, 200, 641, 2048])
 def test_the_legend_below_shows_every_class_once(width):
     image, train_ids = random_picture(width=width)
-    legend = overlay(image, train_ids, opacity=0.5)[40:]
+    legend = overlay(image, train_ids, opacity=0.5, classes=CITYSCAPES)[40:]
     assert legend.shape[1] == width
     swatches = [int((legend == color).all(axis=2).sum()) for color in COLORS]
     assert min(swatches) > 50

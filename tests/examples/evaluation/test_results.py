@@ -7,7 +7,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from data_tools.description import Class
+from data_tools.description import CITYSCAPES, Class
 from evaluation.results import (
     Evaluation,
     Result,
@@ -42,9 +42,9 @@ def test_a_row_comes_back_as_it_was_without_a_training(fabric, config):
         return given
 
     rows = {"the row": Row(control_step, FDA(0.1))}
-    assert load_or_train(fabric, config, rows, train) == {"the row": given}
+    assert load_or_train(fabric, config, rows, train, CITYSCAPES) == {"the row": given}
     assert trained == [*rows.items()]
-    found = load_or_train(fabric, config, rows, train)["the row"]
+    found = load_or_train(fabric, config, rows, train, CITYSCAPES)["the row"]
     assert len(trained) == 1
     states = found.network.state_dict(), given.network.state_dict()
     torch.testing.assert_close(*states, rtol=0, atol=0)
@@ -55,7 +55,7 @@ def test_a_row_comes_back_as_it_was_without_a_training(fabric, config):
 
 
 def test_a_row_of_other_settings_is_refused_by_their_names(fabric, config):
-    load_or_train(fabric, config, {"row": Row(control_step)}, lambda *_: result())
+    load_or_train(fabric, config, {"row": Row(control_step)}, lambda *_: result(), CITYSCAPES)
     for changed, row, named in (
         (replace(config, seed=2), Row(control_step), "seed at its default instead of 2"),
         (config, Row(), r"row\.step\.function control_step instead of its default"),
@@ -66,7 +66,7 @@ def test_a_row_of_other_settings_is_refused_by_their_names(fabric, config):
         ),
     ):
         with pytest.raises(FileExistsError, match=named):
-            load_or_train(fabric, changed, {"row": row}, None)
+            load_or_train(fabric, changed, {"row": row}, None, CITYSCAPES)
 
 
 @dataclass(frozen=True)
@@ -82,15 +82,20 @@ class LaterRow(Row):
 
 
 def test_a_new_setting_at_its_default_invalidates_no_row_and_a_changed_one_is_named(fabric, config):
-    load_or_train(fabric, config, {"row": Row(control_step)}, lambda *_: result())
+    load_or_train(fabric, config, {"row": Row(control_step)}, lambda *_: result(), CITYSCAPES)
     later = LaterConfig(output=config.output, backbone=config.backbone)
     assert (
-        load_or_train(fabric, later, {"row": LaterRow(control_step)}, None)["row"].seconds == 1.25
+        load_or_train(fabric, later, {"row": LaterRow(control_step)}, None, CITYSCAPES)[
+            "row"
+        ].seconds
+        == 1.25
     )
     with pytest.raises(FileExistsError, match="with new at its default instead of 4; take"):
-        load_or_train(fabric, replace(later, new=4), {"row": LaterRow(control_step)}, None)
+        load_or_train(
+            fabric, replace(later, new=4), {"row": LaterRow(control_step)}, None, CITYSCAPES
+        )
     with pytest.raises(FileExistsError, match=r"with row\.more at its default instead of \['a'\];"):
-        load_or_train(fabric, later, {"row": LaterRow(control_step, more=("a",))}, None)
+        load_or_train(fabric, later, {"row": LaterRow(control_step, more=("a",))}, None, CITYSCAPES)
 
 
 def test_rows_before_a_stop_are_kept_and_nothing_half_of_the_others(fabric, config):
@@ -101,14 +106,14 @@ def test_rows_before_a_stop_are_kept_and_nothing_half_of_the_others(fabric, conf
 
     rows = {"first": Row(), "second": Row()}
     with pytest.raises(KeyboardInterrupt):
-        load_or_train(fabric, config, rows, train)
+        load_or_train(fabric, config, rows, train, CITYSCAPES)
     assert {path.name for path in config.output.iterdir()} == {"first", "run.lock"}
 
 
 def test_a_folder_of_something_else_is_refused(fabric, config):
     (config.output / "row").mkdir(parents=True)
     with pytest.raises(FileExistsError, match=r"hold a result\.json"):
-        load_or_train(fabric, config, {"row": Row()}, None)
+        load_or_train(fabric, config, {"row": Row()}, None, CITYSCAPES)
 
 
 def manifest(config, name="row"):
@@ -138,19 +143,19 @@ SETTINGS = object()
     ],
 )
 def test_a_broken_result_is_named_before_anything_is_trained(fabric, config, content):
-    load_or_train(fabric, config, {"row": Row()}, lambda *_: result())
+    load_or_train(fabric, config, {"row": Row()}, lambda *_: result(), CITYSCAPES)
     if isinstance(content, dict):
         settings = json.loads(manifest(config).read_text())["settings"]
         content = {k: settings if v is SETTINGS else v for k, v in content.items()}
         content = json.dumps(content).encode()
     manifest(config).write_bytes(content)
     with pytest.raises((ValueError, OSError), match=rf"{manifest(config)}"):
-        load_or_train(fabric, config, {"new": Row(), "row": Row()}, None)
+        load_or_train(fabric, config, {"new": Row(), "row": Row()}, None, CITYSCAPES)
 
 
 @pytest.mark.parametrize("fault", ["flipped bit", "NaN", "broken config", "no weights"])
 def test_a_damaged_network_is_named_before_anything_is_trained(fabric, config, fault):
-    load_or_train(fabric, config, {"row": Row()}, lambda *_: result())
+    load_or_train(fabric, config, {"row": Row()}, lambda *_: result(), CITYSCAPES)
     weights = config.output / "row" / "model.safetensors"
     match fault:
         case "flipped bit":
@@ -166,17 +171,17 @@ def test_a_damaged_network_is_named_before_anything_is_trained(fabric, config, f
         case "no weights":
             weights.unlink()
     with pytest.raises((ValueError, OSError), match=rf"{config.output / 'row'}"):
-        load_or_train(fabric, config, {"new": Row(), "row": Row()}, None)
+        load_or_train(fabric, config, {"new": Row(), "row": Row()}, None, CITYSCAPES)
 
 
 def test_rows_keep_their_order_whichever_were_there(fabric, config):
-    load_or_train(fabric, config, {"second": Row()}, lambda *_: result())
+    load_or_train(fabric, config, {"second": Row()}, lambda *_: result(), CITYSCAPES)
     rows = dict.fromkeys(("first", "second", "third"), Row())
-    assert [*load_or_train(fabric, config, rows, lambda *_: result())] == [*rows]
+    assert [*load_or_train(fabric, config, rows, lambda *_: result(), CITYSCAPES)] == [*rows]
 
 
 def test_a_row_of_other_classes_is_refused(fabric, config):
-    load_or_train(fabric, config, {"row": Row()}, lambda *_: result())
+    load_or_train(fabric, config, {"row": Row()}, lambda *_: result(), CITYSCAPES)
     own = tuple(Class(f"own {each}", (each, 0, 0)) for each in range(19))
     with pytest.raises(ValueError, match=r"19 classes own 0, .* got one of 19, road, .*row"):
         load_or_train(fabric, config, {"row": Row()}, None, own)
@@ -191,7 +196,7 @@ def test_broken_results_are_named(tmp_path, content):
 
 def test_another_run_in_the_same_output_is_refused(fabric, config):
     with folder_lock(config.output), pytest.raises(BlockingIOError, match="no other run"):
-        load_or_train(fabric, config, {"row": Row()}, lambda *_: result())
+        load_or_train(fabric, config, {"row": Row()}, lambda *_: result(), CITYSCAPES)
 
 
 @dataclass(frozen=True)
@@ -205,7 +210,9 @@ def test_figures_are_shares_by_row_and_seed(config, tmp_path):
     confusion[0, :2], confusion[1, 1] = torch.tensor([6, 2]), 4
     one = result()._replace(confusion=confusion)
     file = tmp_path / "new" / "results.json"
-    write_results(file, Config(config), {"row": {0: one, 3: one}, "other": {0: one}}, more=1)
+    write_results(
+        file, Config(config), {"row": {0: one, 3: one}, "other": {0: one}}, CITYSCAPES, more=1
+    )
     content = json.loads(file.read_text())
     assert list(content) == ["config", "environment", "more", "rows"]
     assert content["config"]["beta"] == 0.3
@@ -228,7 +235,7 @@ def test_the_table_has_a_column_for_each_network_and_a_dash_where_nothing_is():
     one = Result(None, confusion, 0.0)
     console = Console(width=120)
     with console.capture() as captured:
-        console.print(iou_table({"first": one, "second": one}))
+        console.print(iou_table({"first": one, "second": one}, CITYSCAPES))
     lines = {
         words[0]: words[1:]
         for line in captured.get().splitlines()

@@ -76,7 +76,7 @@ class Sure(Recorder):
 
 @pytest.fixture
 def criteria_of(fabric, config, domains):
-    networks = build_networks(fabric, config)
+    networks = build_networks(fabric, config, 19)
 
     def criteria(discriminator, recipe):
         networks.discriminator = discriminator

@@ -9,6 +9,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from data_tools.description import CITYSCAPES
 from evaluation.pictures import save_comparison
 from evaluation.results import read_results, write_results
 from gta2city import Row, adversarial_step, control_step, segmentation_loss, source_step
@@ -237,11 +238,11 @@ def test_a_method_is_one_function_and_one_entry(run, config, domains, tmp_path):
     text = study_table(by_seed, rows, config.steps, config.size)
     assert f"| CORAL | {100 * results['CORAL'].miou:.1f} |" in text
     assert "| CORAL |" in selection_table(by_seed)
-    write_results(tmp_path / "results.json", config, by_seed)
+    write_results(tmp_path / "results.json", config, by_seed, CITYSCAPES)
     assert read_results(tmp_path / "results.json")["CORAL"][0]["mIoU"] == results["CORAL"].miou
     panel = tmp_path / "comparison.png"
     networks = {name: result.network for name, result in results.items()}
-    save_comparison(panel, domains.held_out, networks, size=config.size)
+    save_comparison(panel, domains.held_out, networks, size=config.size, classes=CITYSCAPES)
     assert panel.stat().st_size > 10_000
 
 

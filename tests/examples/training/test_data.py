@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch.utils.data import Dataset
 
+from data_tools.description import CITYSCAPES
 from training.config import TrainingConfig
 from training.data import PairedBatches, shard
 from training.domains import Domains
@@ -33,7 +34,7 @@ SETTINGS = TrainingConfig(batch_size=4, steps=25, warmup_steps=0, workers=0)
 
 
 def batches(fabric, counts=None, settings=SETTINGS):
-    domains = Domains(Numbers(40), Numbers(40), None, "cityscapes", None)
+    domains = Domains(Numbers(40), Numbers(40), None, "cityscapes", None, "source", CITYSCAPES)
     return PairedBatches(fabric, domains, settings, counts)
 
 
@@ -85,6 +86,11 @@ def test_the_random_numbers_of_the_run_stay_where_they_are(fabric, counts):
 def test_a_shard_is_everything_in_order_for_one_process(fabric):
     share = shard(fabric, Numbers(10), SETTINGS)
     assert [batch.tolist() for batch in share] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+
+
+def test_a_shard_may_leave_its_samples_apart(fabric):
+    share = shard(fabric, Numbers(6), SETTINGS, collate=list)
+    assert [*share] == [[0, 1, 2, 3], [4, 5]]
 
 
 def process(rank):

@@ -1,6 +1,8 @@
 """Which domain has labels, which classes both have, and how these weigh."""
 
 import json
+import re
+import shutil
 
 import numpy as np
 import pytest
@@ -10,8 +12,8 @@ from PIL import Image
 from data_tools.description import CITYSCAPES, Class
 from oracles.street_files import WRITERS, write_cityscapes, write_gta5
 from training.config import TrainingConfig
-from training.domains import evenly_spaced, labelled_counts, open_domains, require_labels
-from uda_seg.datasets import BDD100K, GTA5, IDD, SYNTHIA, CamVid, Cityscapes, SegmentationFolder
+from training.domains import evenly_spaced, labelled_counts, open_domains
+from uda_seg.datasets import BDD100K, GTA5, IDD, SYNTHIA, CamVid, Cityscapes
 
 
 @pytest.fixture
@@ -234,11 +236,78 @@ def test_held_out_labels_without_a_class_are_found_before_the_work(fabric, roots
         opened(fabric, *roots)
 
 
-def test_one_labelled_image_is_enough(roots):
-    images, labels = roots[0] / "images", roots[0] / "labels"
-    write_gta5(roots[0], "00000", ids=np.zeros((4, 6), np.uint8))
-    ids = dict.fromkeys(range(256), 255) | {7: 0}
-    write_gta5(roots[0], "00009", ids=np.full((4, 6), 7, np.uint8))
-    require_labels(SegmentationFolder(images, labels, ids))
-    with pytest.raises(ValueError, match="labelled pixel"):
-        require_labels(SegmentationFolder(images, labels, dict.fromkeys(range(256), 255)))
+def test_a_too_large_held_out_image_is_found_before_the_work(fabric, roots, monkeypatch):
+    monkeypatch.setattr("training.held_out.MOST_PIXELS", 20)  # it has 24
+    with pytest.raises(ValueError, match=r"/val/.*_leftImg8bit\.png: expected at most 20 pixels"):
+        opened(fabric, *roots)
+
+
+# Splits that are told or expected, but not on disk.
+
+
+@pytest.mark.parametrize("declared", [["train", "val", "test"], ["val", "test", "train"]])
+@pytest.mark.parametrize("folder", [True, False])
+def test_the_first_split_on_disk_is_held_out(fabric, tmp_path, declared, folder):
+    target = write_own(tmp_path / "target", declared)
+    for kind in ("images", "labels"):
+        (target / kind / "val/a.png").unlink()
+        if not folder:
+            (target / kind / "val").rmdir()
+    domains = opened(fabric, write_own(tmp_path / "source"), target)
+    assert "test" in domains.held_out.images[0].parts
+    assert "train" in domains.unlabelled.images[0].parts
+
+
+@pytest.mark.parametrize(
+    ("role", "gone", "message"),
+    [
+        ("target", ["val", "test"], "the split val or test in {root}, got train; .*{root}/images/"),
+        ("target", ["train"], "the split train in {root}, got val, test; .*{root}/images/train"),
+        ("source", ["train"], "the split all or train in {root}, got val, test; .*/images/train"),
+        ("source", ["train", "val", "test"], "with images in {root}/images/.*, found no image"),
+    ],
+)
+def test_a_split_that_is_not_on_disk_is_told_with_its_place(fabric, tmp_path, role, gone, message):
+    roots = {
+        name: write_own(tmp_path / name, ["train", "val", "test"]) for name in ("source", "target")
+    }
+    for split in gone:
+        (roots[role] / "images" / split / "a.png").unlink()
+    expected = message.format(root=re.escape(str(roots[role])))
+    with pytest.raises((ValueError, FileNotFoundError), match=expected) as error:
+        opened(fabric, *roots.values())
+    assert not hasattr(error.value, "__notes__")
+
+
+def test_cityscapes_without_its_split_is_told_so(fabric, tmp_path):
+    write_gta5(tmp_path / "gta5")
+    write_cityscapes(tmp_path / "cityscapes", split="train")
+    with pytest.raises(ValueError, match=r"the split val in .*, got train; .*leftImg8bit/val"):
+        opened(fabric, tmp_path / "gta5", tmp_path / "cityscapes")
+
+
+@pytest.mark.parametrize(
+    ("role", "lost"),
+    [
+        ("source", "one label"),
+        ("target", "one label"),
+        ("target", "all labels"),
+        ("target", "folder"),
+    ],
+)
+def test_a_copy_is_advised_only_where_it_would_help(fabric, roots, role, lost):
+    source, target = roots
+    if role == "source":
+        _, label = write_gta5(source, "00007")
+    else:
+        _, label = write_cityscapes(target, "ulm_000000_000020", split="val")
+    label.unlink()
+    if lost != "one label":
+        for each in (target / "gtFine/val").rglob("*.png"):
+            each.unlink()
+    if lost == "folder":
+        shutil.rmtree(target / "gtFine/val")
+    with pytest.raises((FileNotFoundError, ValueError)) as error:
+        opened(fabric, source, target)
+    notes = getattr(error.value, "__notes__", [])
+    assert ["--on-error skip" in each for each in notes] == [True] * (lost == "one label")

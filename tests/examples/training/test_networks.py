@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.optim.lr_scheduler import PolynomialLR
 
+from data_tools.description import CITYSCAPES
 from evaluation.results import Result, load_or_train
 from gta2city import Row, build_networks, train_row
 from oracles.tiny import TinyNetwork
@@ -64,14 +65,14 @@ def test_both_step_as_torch_does_and_the_rate_is_that_of_the_step(fabric):
 
 
 def test_its_parts_are_all_that_training_changes(fabric, config):
-    networks = build_networks(fabric, config)
+    networks = build_networks(fabric, config, 19)
     names = [f"{name}{kind}" for kind in ("", " optimizer", " schedule") for name in PARTS]
     assert list(networks.parts) == names
     assert networks.parts["segmenter"].state_dict().keys() == networks.network.state_dict().keys()
 
 
 def test_the_norms_are_those_of_all_gradients_together_and_change_none(fabric, config):
-    networks = build_networks(fabric, config)
+    networks = build_networks(fabric, config, 19)
     assert networks.gradient_norms() == {"gradient/segmenter": 0, "gradient/discriminator": 0}
     first, second, *_ = networks.network.parameters()
     first.grad, second.grad = torch.full_like(first, 2.0), torch.full_like(second, 3.0)
@@ -115,12 +116,12 @@ def backbone_file(tmp_path):
 def test_a_backbone_can_begin_with_the_weights_of_a_file(fabric, config, backbone_file):
     torch.manual_seed(99)
     expected = timm.create_model("test_resnet", pretrained=False).state_dict()
-    network = build_networks(fabric, replace(config, backbone_weights=backbone_file)).network
+    network = build_networks(fabric, replace(config, backbone_weights=backbone_file), 19).network
     found = network.backbone.state_dict()
     assert len(found) > 10
     for name, value in found.items():
         assert torch.equal(value, expected[name])
-    drawn = build_networks(fabric, config).network
+    drawn = build_networks(fabric, config, 19).network
     first, other = (next(each.backbone_parameters()) for each in (drawn, network))
     assert not torch.equal(first, other)
 
@@ -133,8 +134,8 @@ def test_a_row_can_be_loaded_again_and_its_file_of_weights_stays_here(
     def train(*row) -> Result:
         return train_row(fabric, config, domains, *row)
 
-    first = load_or_train(fabric, config, {"row": Row()}, train)["row"]
-    again = load_or_train(fabric, config, {"row": Row()}, None)["row"]
+    first = load_or_train(fabric, config, {"row": Row()}, train, CITYSCAPES)["row"]
+    again = load_or_train(fabric, config, {"row": Row()}, None, CITYSCAPES)["row"]
     state = first.network.state_dict()
     torch.testing.assert_close(again.network.state_dict(), state, rtol=0, atol=0)
     assert torch.equal(again.confusion, first.confusion)
