@@ -20,7 +20,8 @@ export = load_script("export")
 Config, main = export.Config, export.main
 
 
-CLASSES = tuple(Class(name, (0, 0, 0)) for name in ("road", "tram", "sky", "sea", "d\u00e4mm"))
+NAMES = ("road", "tram", "sky", "sea", "d\u00e4mm")
+CLASSES = tuple(Class(name, (place, 0, 0)) for place, name in enumerate(NAMES))
 
 
 def tiny(num_classes=5, seed=0):
