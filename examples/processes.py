@@ -76,5 +76,5 @@ def start_worker(parent: int) -> None:
     is to stop first, since it takes a worker that ends for a fault.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(5))
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(30))  # a busy parent takes seconds
     end_with_parent(parent, grace=0)

@@ -198,4 +198,4 @@ def test_a_worker_that_is_told_to_ends_though_not_at_once():
         os.kill(os.getpid(), signal.SIGINT)
         """
     )
-    assert process.communicate(timeout=20) == ("ends in 5\n", "")
+    assert process.communicate(timeout=20) == ("ends in 30\n", "")
