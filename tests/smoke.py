@@ -13,8 +13,10 @@ import torch
 from PIL import Image
 
 import uda_seg
+from uda_seg.batch_norm import adapt_batch_norm
 from uda_seg.datasets import RAW_IDS, SegmentationFolder
 from uda_seg.discriminators import DepthwiseFC
+from uda_seg.inference import flip_average
 from uda_seg.losses import Domain, adversarial
 from uda_seg.metrics import MeanIoU
 from uda_seg.models import BiSeNet
@@ -47,8 +49,11 @@ def check_calls():
         sample = SegmentationFolder(Path(folder, "images"), Path(folder, "labels"), RAW_IDS)[0]
     image, label = sample.image[None] / 255, sample.label[None]
     network = BiSeNet(19, "test_resnet", pretrained_backbone=False).eval()
+    assert "head.classify.weight" not in adapt_batch_norm(network, [image])
     with torch.inference_mode():
-        probabilities = network(FDA(0.1)(image, torch.rand_like(image))).logits.softmax(dim=1)
+        adapted = FDA(0.1)(image, torch.rand_like(image))
+        logits = flip_average(lambda images: network(images).logits, adapted)
+        probabilities = logits.softmax(dim=1)
         loss = adversarial(DepthwiseFC(19)(0 * probabilities), Domain.SOURCE)
     assert 0 < loss < 2 * math.log(2)
     metric = MeanIoU(19)

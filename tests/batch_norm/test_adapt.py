@@ -144,6 +144,14 @@ def test_images_one_by_one_work_with_a_globally_pooled_branch():
     np.testing.assert_allclose(network.pooled.running_var.numpy(), variance, rtol=1e-4)
 
 
+def test_one_image_in_all_leaves_the_statistics_of_a_globally_pooled_branch():
+    network = Counted()
+    before = copy.deepcopy(network.pooled.state_dict())
+    adapt_batch_norm(network, [torch.rand(1, 3, 8, 8)])
+    torch.testing.assert_close(network.pooled.state_dict(), before, rtol=0, atol=0)
+    assert network.norm.running_mean.abs().min() > 0
+
+
 def test_what_does_not_run_in_evaluation_stays():
     network = BiSeNet(5, "test_resnet", pretrained_backbone=False)
     adapt_batch_norm(network, [torch.rand(2, 3, 64, 64)])
@@ -198,7 +206,7 @@ BATCH = torch.rand(2, 3, 8, 8)
         (nn.Conv2d(3, 4, 1), [BATCH], 0, "batch norm, got a Conv2d without"),
         (nn.BatchNorm2d(3, track_running_stats=False), [BATCH], 0, "expected running statistics"),
         (nn.Sequential(FrozenBatchNormAct2d(3), nn.BatchNorm2d(3)), [BATCH], 0, r"frozen.*0 \("),
-        (nn.BatchNorm2d(3), [], 0, "at least one batch"),
+        (nn.BatchNorm2d(3), [], 0, "at least two values a channel, got no batch"),
         (nn.BatchNorm2d(3), [BATCH, nan_image()], 0, "NaN or infinity in batch 1"),
         (nn.BatchNorm1d(3), [torch.rand(1, 3)], 0, "two values a channel"),
         (nn.Sequential(nn.Threshold(9, torch.inf), nn.BatchNorm2d(3)), [BATCH], 0, "values in 1"),

@@ -39,8 +39,8 @@ def adapt_batch_norm(
 
     Meanwhile each layer normalises by its present batch, as in training, and hands that on to the
     next one. Larger batches are closer to the statistics that are left behind. A layer with one
-    value a channel, such as global pooling of one image, normalises by what it has. Dropout and
-    stochastic depth are off.
+    value a channel, such as global pooling of one image, normalises by what it has, and
+    keeps it if there is a single value in all. Dropout and stochastic depth are off.
 
     References: Li et al., *Revisiting Batch Normalization for Practical Domain Adaptation*, 2016
     (weight 0). You et al., *Test-time Batch Statistics Calibration for Covariate Shift*, 2021
@@ -86,7 +86,7 @@ def adapt_batch_norm(
     before = running_statistics(layers)
     for name, layer in layers.items():
         pixels, mean, deviation = target[name]
-        if pixels:  # an auxiliary head, say, does not run in evaluation
+        if pixels > 1:  # an auxiliary head does not run, and one value has no variance
             variance = deviation / (pixels - 1)  # unbiased, as torch keeps it
             for kind, its in (("running_mean", mean), ("running_var", variance)):
                 present = layer.get_buffer(kind)
@@ -130,12 +130,10 @@ def _require_images(batch: object, index: int) -> None:
 
 
 def _require_known(target: dict[str, Moments]) -> None:
-    if not any(moments.pixels for moments in target.values()):
-        raise ValueError("expected at least one batch of images, got none")
-    for name, (pixels, _, deviation) in target.items():
-        if pixels == 1:
-            raise ValueError(
-                f"expected at least two values a channel, got one in {name}; give more images"
-            )
+    most = max(moments.pixels for moments in target.values())
+    if most < 2:
+        found = "got one; give more images" if most else "got no batch of images"
+        raise ValueError(f"expected at least two values a channel, {found}")
+    for name, (_, _, deviation) in target.items():
         if not deviation.isfinite().all():
             raise ValueError(f"expected finite values in {name}, got NaN or infinity")
