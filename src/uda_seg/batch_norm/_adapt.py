@@ -81,7 +81,7 @@ def adapt_batch_norm(
         for index, batch in enumerate(batches):
             _require_images(batch, index)
             plain(batch)
-    target = {name: gather(moments) for name, moments in found.items()}
+    target = dict(zip(found, gather([*found.values()]), strict=True))
     _require_known(target)
     before = running_statistics(layers)
     for name, layer in layers.items():

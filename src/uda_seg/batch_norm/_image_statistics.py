@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -56,28 +57,23 @@ def image_statistics(network: nn.Module, *, source_weight: float) -> Iterator[No
     with ExitStack() as stack:
         stack.enter_context(evaluation_mode(network))
         for layer in norm_layers(network).values():
-            hook = layer.register_forward_pre_hook(_Mix(source_weight))
+            hook = layer.register_forward_pre_hook(partial(_mixed, source_weight))
             stack.callback(hook.remove)
         yield
 
 
-class _Mix:
-    """Changes a layer's input so that its running statistics do what the mix would."""
-
-    def __init__(self, source_weight: float) -> None:
-        self.source_weight = source_weight
-
-    def __call__(self, layer: _BatchNorm, inputs: tuple[Tensor, ...]) -> Tensor:
-        (values,) = inputs
-        axes = list(range(2, values.ndim))
-        if values[0, 0].numel() < 2:
-            return values
-        wide = values.to(torch.promote_types(values.dtype, torch.float32))
-        shape = (1, -1, *[1] * len(axes))
-        kinds = "running_mean", "running_var"
-        mean, variance = (layer.get_buffer(each).view(shape) for each in kinds)
-        own_variance, own_mean = torch.var_mean(wide, axes, correction=0, keepdim=True)
-        mixed_mean = torch.lerp(own_mean, mean.to(wide.dtype), self.source_weight)
-        mixed_variance = torch.lerp(own_variance, variance.to(wide.dtype), self.source_weight)
-        scale = (variance + layer.eps).sqrt() * (mixed_variance + layer.eps).rsqrt()
-        return ((wide - mixed_mean) * scale + mean).to(values.dtype)
+def _mixed(source_weight: float, layer: _BatchNorm, inputs: tuple[Tensor, ...]) -> Tensor:
+    """Change a layer's input so that its running statistics do what the mix would."""
+    (values,) = inputs
+    axes = list(range(2, values.ndim))
+    if values[0, 0].numel() < 2:
+        return values
+    wide = values.to(torch.promote_types(values.dtype, torch.float32))
+    shape = (1, -1, *[1] * len(axes))
+    kinds = "running_mean", "running_var"
+    mean, variance = (layer.get_buffer(each).view(shape) for each in kinds)
+    own_variance, own_mean = torch.var_mean(wide, axes, correction=0, keepdim=True)
+    mixed_mean = torch.lerp(own_mean, mean.to(wide.dtype), source_weight)
+    mixed_variance = torch.lerp(own_variance, variance.to(wide.dtype), source_weight)
+    scale = (variance + layer.eps).sqrt() * (mixed_variance + layer.eps).rsqrt()
+    return ((wide - mixed_mean) * scale + mean).to(values.dtype)

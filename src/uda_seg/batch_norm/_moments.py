@@ -1,5 +1,6 @@
 """Mean and variance of each channel, over any number of batches and processes."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -41,17 +42,21 @@ def merge(one: Moments, other: Moments) -> Moments:
     return Moments(count, one.mean + step * share, one.deviation + other.deviation + between)
 
 
-def gather(moments: Moments) -> Moments:
-    """The moments of all processes together, the same in each; without processes as given."""
+def gather(layers: Sequence[Moments]) -> list[Moments]:
+    """Of each layer the moments of all processes together; without processes as given."""
     if not (dist.is_available() and dist.is_initialized()):
-        return moments
-    mine = torch.stack([moments.mean, moments.deviation])
-    count = torch.tensor(moments.pixels, device=mine.device)
-    counts = [torch.empty_like(count) for _ in range(dist.get_world_size())]
-    parts = [torch.empty_like(mine) for _ in counts]
-    dist.all_gather(counts, count)
-    dist.all_gather(parts, mine)
-    total = Moments(0, torch.zeros_like(mine[0]), torch.zeros_like(mine[0]))
-    for each, (mean, deviation) in zip(counts, parts, strict=True):
-        total = merge(total, Moments(int(each), mean, deviation))
-    return total
+        return [*layers]
+    widths = [len(layer.mean) for layer in layers]
+    mine = torch.cat([torch.stack([layer.mean, layer.deviation]) for layer in layers], dim=1)
+    pixels = torch.tensor([layer.pixels for layer in layers], device=mine.device)
+    totals = [Moments(0, zeros, zeros) for zeros in torch.split(torch.zeros_like(mine[0]), widths)]
+    for counts, values in zip(_of_all(pixels), _of_all(mine), strict=True):
+        parts = map(Moments, counts.tolist(), *(torch.split(each, widths) for each in values))
+        totals = [merge(total, part) for total, part in zip(totals, parts, strict=True)]
+    return totals
+
+
+def _of_all(tensor: Tensor) -> list[Tensor]:
+    every = [torch.empty_like(tensor) for _ in range(dist.get_world_size())]
+    dist.all_gather(every, tensor)
+    return every
