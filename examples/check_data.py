@@ -15,7 +15,6 @@ ROOT/images and ROOT/labels, the train id of each id in the labels is enough:
     python examples/check_data.py ROOT --ids 0 0 128 1 255 255
 """
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,7 +29,7 @@ from command_line import console, run_script
 from data_tools.catalogue import Name, Reader, classes_of, on_disk, split_readers
 from data_tools.guess import name_of
 from data_tools.inspection import WARNINGS, Inspection, Problem, inspect_split
-from files import atomic_path
+from files import write_json
 from uda_seg.datasets import IGNORE_INDEX
 
 __all__ = ["Config", "inspect_splits", "main"]
@@ -62,10 +61,7 @@ def main(config: Config) -> int:
     inspections = inspect_splits(config.root, name, ids=config.ids, workers=config.workers)
     names = [] if config.ids else [each.name for each in classes_of(name, config.root)]
     report = inspection_report(config.root, name, names, inspections)
-    with atomic_path(config.report) as file:
-        # A name that is no Unicode has surrogates, which become JSON's own escapes.
-        text = json.dumps(report, indent=1, ensure_ascii=False)
-        file.write_text(text, encoding="utf-8", errors="backslashreplace")
+    write_json(config.report, report)
     every = split_readers(name, config.root)
     if absent := [split for split in every if split not in inspections]:
         console().print(f"no images of {', '.join(absent)}", soft_wrap=True)

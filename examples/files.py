@@ -1,5 +1,6 @@
 """Files that are whole or not there, and one run a folder."""
 
+import json
 import os
 import re
 import shutil
@@ -7,10 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Any
 
 from filelock import FileLock, Timeout
 
-__all__ = ["atomic_path", "clean_up", "folder_lock"]
+__all__ = ["LOCK", "atomic_path", "clean_up", "folder_lock", "write_json"]
+
+LOCK = "run.lock"
+"""What :func:`folder_lock` leaves in a folder."""
 
 _UNFINISHED = ".unfinished"  # beside the results: a folder of each run that is writing one
 
@@ -39,6 +44,16 @@ def atomic_path(path: Path) -> Iterator[Path]:
     except BaseException as error:
         error.add_note(f"{path} was not written; what it held before is unchanged")
         raise
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON that a person can read, whole or not at all.
+
+    A name that is no Unicode has surrogates, which become JSON's own escapes.
+    """
+    with atomic_path(path) as file:
+        text = json.dumps(content, indent=1, ensure_ascii=False)
+        file.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def clean_up(parent: Path) -> None:
@@ -134,7 +149,7 @@ def folder_lock(folder: Path, *, enabled: bool = True) -> Iterator[None]:
         BlockingIOError: if another run has it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / "run.lock")
+    lock = FileLock(folder / LOCK)
     if enabled:
         try:
             lock.acquire(timeout=0)

@@ -22,13 +22,12 @@ from data_tools.catalogue import Name, on_disk, split_readers
 from data_tools.copying import copy_samples
 from data_tools.description import DESCRIPTION, is_described, read_description
 from data_tools.guess import COPY_MANIFEST, name_of
-from files import atomic_path, folder_lock
+from files import LOCK, folder_lock, write_json
 from manifests import require_same_settings
 from uda_seg.datasets import SegmentationFolder
 
 __all__ = ["Config", "main"]
 
-LOCK = "run.lock"  # what folder_lock makes
 VERSION = 1  # of the files: a copy of another version is another copy
 
 
@@ -113,7 +112,7 @@ def write_copy(
     """Write what is not there yet, and return what was left out."""
     if any(not path.name.startswith(".") and path.name != LOCK for path in partial.iterdir()):
         require_same_settings(partial / COPY_MANIFEST, settings)
-    write_manifest(partial, {"settings": settings})
+    write_json(partial / COPY_MANIFEST, {"settings": settings})
     if "description" in settings:
         shutil.copyfile(config.root / DESCRIPTION, partial / DESCRIPTION)
     skipped = [f"{path}: {why}" for each in data.values() for path, why in each.skipped.items()]
@@ -133,7 +132,7 @@ def write_copy(
     skipped += broken
     for left_by_a_kill in [path for path in partial.rglob(".*") if path.is_dir()]:
         shutil.rmtree(left_by_a_kill)
-    write_manifest(partial, {"settings": settings, "skipped": skipped})
+    write_json(partial / COPY_MANIFEST, {"settings": settings, "skipped": skipped})
     return skipped
 
 
@@ -172,14 +171,6 @@ def open_splits(config: Config, name: Name) -> dict[str, SegmentationFolder]:
     if absent := [split for split in readers if split not in data]:
         print(f"without {', '.join(absent)}")
     return data
-
-
-def write_manifest(folder: Path, content: Mapping[str, Any]) -> None:
-    """Write down how the copy was made."""
-    with atomic_path(folder / COPY_MANIFEST) as file:
-        # A name that is no Unicode has surrogates, which become JSON's own escapes.
-        text = json.dumps(content, indent=1, ensure_ascii=False)
-        file.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 if __name__ == "__main__":

@@ -99,8 +99,9 @@ def _description(given: Mapping[str, Any]) -> Description:
 
 
 def _splits(value: Any) -> tuple[str, ...]:
-    _require("splits", value, "a list of names, each once", _is_list_of(_is_path))
-    _require("splits", value, "a list of names, each once", lambda x: len(set(x)) == len(x))
+    names = _is_list_of(_is_path)
+    each_once = "a list of names, each once"
+    _require("splits", value, each_once, lambda x: names(x) and len(set(x)) == len(x))
     return tuple(value)
 
 
@@ -125,7 +126,7 @@ def checked_classes(value: Any) -> tuple[Class, ...]:
     Raises:
         ValueError: if they tell something else, or two names or colours are the same.
     """
-    many = _is_list_of(lambda x: isinstance(x, dict))
+    many, bytes_ = _is_list_of(lambda x: isinstance(x, dict)), _is_list_of(_is_byte)
     tables = "1 to 255 tables of name and color"
     _require("classes", value, tables, lambda x: many(x) and 0 < len(x) < 256)
     classes: list[Class] = []
@@ -135,8 +136,7 @@ def checked_classes(value: Any) -> tuple[Class, ...]:
         name, color = each["name"], each["color"]
         _require_name(f"the name of {key}", name)
         rgb = "[r, g, b] of 0 to 255"
-        _require(f"the color of {key}", color, rgb, _is_list_of(_is_byte))
-        _require(f"the color of {key}", color, rgb, lambda x: len(x) == 3)
+        _require(f"the color of {key}", color, rgb, lambda x: bytes_(x) and len(x) == 3)
         for earlier in classes:
             other = f"another than that of {earlier.name}"
             _require(f"the name of {key}", name, other, earlier.name.__ne__)

@@ -103,13 +103,13 @@ def test_images_can_be_copied_without_labels(config):
 KILLED = """
     import os, signal, sys
     from pathlib import Path
-    import prepare_data
+    import files
     from data_tools import copying
     from prepare_data import Config, main
 
     moment, *paths = sys.argv[1:]
     written = []
-    atomic_path = prepare_data.atomic_path
+    atomic_path = files.atomic_path
     def counted(path):
         written.append(path)
         if str(len(written)) == moment:
@@ -117,7 +117,7 @@ KILLED = """
                 file.write_bytes(b"half")
                 os.kill(os.getpid(), signal.SIGKILL)
         return atomic_path(path)
-    prepare_data.atomic_path = copying.atomic_path = counted
+    files.atomic_path = copying.atomic_path = counted
     if moment == "rename":
         Path.rename = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
     main(Config(*map(Path, paths), size=(20, 31), workers=0))

@@ -99,13 +99,17 @@ def named(*names):
     return [{"name": name, "color": [0, 0, place]} for place, name in enumerate(names)]
 
 
+def saved(folder, classes):
+    torch.manual_seed(0)
+    network = BiSeNet(len(classes), "test_resnet", pretrained_backbone=False)
+    save_network(network, folder, backbone="test_resnet", classes=classes)
+    return folder
+
+
 class TestClasses:
     @pytest.fixture
     def folder(self, tmp_path):
-        torch.manual_seed(0)
-        network = BiSeNet(3, "test_resnet", pretrained_backbone=False)
-        save_network(network, tmp_path / "own", backbone="test_resnet", classes=OWN)
-        return tmp_path / "own"
+        return saved(tmp_path / "own", OWN)
 
     def test_travel_with_the_network(self, folder):
         network, classes = load_network(folder)
@@ -170,10 +174,7 @@ class TestClasses:
 class TestDamage:
     @pytest.fixture
     def folder(self, tmp_path):
-        torch.manual_seed(0)
-        network = BiSeNet(19, "test_resnet", pretrained_backbone=False)
-        save_network(network, tmp_path / "saved", backbone="test_resnet", classes=CITYSCAPES)
-        return tmp_path / "saved"
+        return saved(tmp_path / "saved", CITYSCAPES)
 
     @pytest.mark.parametrize("place", [0.1, 0.5, 0.999])
     def test_a_flipped_bit_is_found(self, folder, place):
