@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -412,6 +413,7 @@ def test_a_killed_run_goes_on_bit_for_bit(fabric, config, domains, tmp_path, row
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert ended.returncode == -signal.SIGKILL, ended.stderr
     assert torch.load(killed.output / "checkpoints" / "row.pt")["step"] == 2
+    time.sleep(1)  # TensorBoard orders files by the second that they were opened in
     done, _, networks, _ = zip(*loop(fabric, killed, "row", row, domains), strict=True)
     assert done == (3, 4)
     state = networks[-1].network.state_dict()
