@@ -9,7 +9,7 @@ from functools import partial
 from itertools import cycle
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,7 @@ __all__ = ["PALETTE", "ToyCity", "render_scene", "write_toy_city"]
 
 Pixels = npt.NDArray[np.uint8]
 Size = tuple[int, int]
+TargetLook = Literal["camera", "night", "haze"]
 
 MANIFEST = "toy_city.json"
 VERSION = 1  # of the pictures: a city of another version is another city
@@ -40,6 +41,7 @@ _STYLES: dict[str, tuple[Style, ...]] = {
     "camera": ("camera",),
     "both": ("game", "camera"),
 }
+_TARGET_LOOKS = get_args(TargetLook)
 RAW_ID = {row.name: row.raw_id for row in CITYSCAPES_CLASSES}
 PALETTE = [value for row in CITYSCAPES_CLASSES if row.raw_id >= 0 for value in row.color]
 
@@ -59,15 +61,19 @@ class Scene(NamedTuple):
     style: Style
     part: str
     number: int
+    look: str
 
 
-def render_scene(style: Style, seed: Sequence[int], size: Size) -> tuple[Pixels, Pixels]:
+def render_scene(
+    style: Style, seed: Sequence[int], size: Size, look: str | None = None
+) -> tuple[Pixels, Pixels]:
     """Draw one street.
 
     Args:
         style: ``"game"`` or ``"camera"``.
         seed: integers that decide on everything.
         size: height and width in pixels; the same street at any size.
+        look: materials and light; that of the style by default.
 
     Returns:
         The image ``(H, W, 3)`` and its raw Cityscapes ids ``(H, W)``.
@@ -82,8 +88,8 @@ def render_scene(style: Style, seed: Sequence[int], size: Size) -> tuple[Pixels,
     )
     height, width = size
     seen = rasterize(surfaces, pinhole, (SUPERSAMPLING * height, SUPERSAMPLING * width))
-    look = LOOKS[style]
-    samples = haze(shade(surfaces, seen, look), seen, look, lens)
+    light = LOOKS[look or style]
+    samples = haze(shade(surfaces, seen, light), seen, light, lens)
     image = samples.reshape(height, SUPERSAMPLING, width, SUPERSAMPLING, 3).mean(axis=(1, 3))
     ids = np.array([RAW_ID[surface.label] for surface in surfaces], dtype=np.uint8)
     label = ids[seen.surface[::SUPERSAMPLING, ::SUPERSAMPLING]]
@@ -98,6 +104,7 @@ def write_toy_city(
     target_val: int = 100,
     size: Size = (96, 192),
     source_style: Style | Literal["both"] = "game",
+    target_look: TargetLook = "camera",
     seed: int = 0,
     workers: int = 2,
 ) -> ToyCity:
@@ -106,11 +113,12 @@ def write_toy_city(
     Args:
         root: a folder that does not exist yet, or holds a city of the same settings.
         source_images: labelled images.
-        target_train: images in the camera's look for training.
-        target_val: held-out images in the camera's look, of other cities.
+        target_train: images in the target's look for training.
+        target_val: held-out images in the target's look, of other cities.
         size: height and width of all images, at least 32.
         source_style: of the labelled images; the camera's or both in turns are for a target that
             a real camera has taken.
+        target_look: the same streets by ``"camera"`` at day, at ``"night"`` or in ``"haze"``.
         seed: decides on everything; equal seeds give equal files.
         workers: processes; they do not change the result.
 
@@ -130,20 +138,25 @@ def write_toy_city(
         )
     if source_style not in _STYLES:
         raise ValueError(f"expected a source_style among {[*_STYLES]}, got {source_style!r}")
-    settings = {
+    if target_look not in _TARGET_LOOKS:
+        raise ValueError(f"expected a target_look among {_TARGET_LOOKS}, got {target_look!r}")
+    settings: dict[str, Any] = {
         "version": VERSION,
         **counts,
         "size": list(size),
         "source_style": source_style,
         "seed": seed,
     }
+    if target_look != "camera":  # a city of before there were others is the same city
+        settings["target_look"] = target_look
     if root.exists():
         require_same_settings(root / MANIFEST, settings)
     else:
         styles = cycle(_STYLES[source_style])
-        scenes = [Scene(next(styles), "source", index) for index in range(source_images)]
-        scenes += [Scene("camera", "train", index) for index in range(target_train)]
-        scenes += [Scene("camera", "val", index) for index in range(target_val)]
+        source = [next(styles) for _ in range(source_images)]
+        scenes = [Scene(style, "source", index, style) for index, style in enumerate(source)]
+        for part, count in {"train": target_train, "val": target_val}.items():
+            scenes += [Scene("camera", part, index, target_look) for index in range(count)]
         with atomic_path(root) as partial_root:
             draw = partial(_write_scene, partial_root, seed=seed, size=size)
             done = _draw_all(draw, scenes, workers)
@@ -171,7 +184,7 @@ def _draw_all(draw: Callable[[Scene], None], scenes: list[Scene], workers: int) 
 def _write_scene(root: Path, scene: Scene, *, seed: int, size: Size) -> None:
     part = 0 if scene.style == "game" else ("train", "val", "source").index(scene.part)
     entropy = (seed, scene.style == "camera", part, scene.number)
-    image, label = render_scene(scene.style, entropy, size)
+    image, label = render_scene(scene.style, entropy, size, scene.look)
     if scene.part == "source":
         ids = Image.fromarray(label)
         ids.putpalette(PALETTE)  # GTA5's labels are palette images whose indices are the ids

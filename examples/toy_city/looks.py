@@ -58,6 +58,7 @@ def _light(surfaces: list[Surface], seen: Fragments, look: Look) -> Floats:
     left = np.array([1.0 - look.shadow * (1.0 - surface.light) for surface in surfaces])
     light = (np.array(look.ambient) + lambert * np.array(look.sunlight)) * left[:, None]
     light[0] = 1.0  # the sky shines by itself
+    light[[surface.material in look.glow for surface in surfaces]] = 1.0
     as_float: Floats = light.astype(np.float32)
     return as_float
 

@@ -1,4 +1,4 @@
-"""The materials of a toy street in its two looks, and the light upon them."""
+"""The materials of a toy street in each of its looks, and the light upon them."""
 
 from typing import NamedTuple
 
@@ -23,6 +23,7 @@ class Look(NamedTuple):
     shadow: float  # how much of a shadow's darkness is left, 1 = all
     air: tuple[float, float, float]  # RGB of the haze
     visibility: tuple[float, float]  # metres at which the haze takes two thirds: from, to
+    glow: tuple[str, ...] = ()  # materials that shine by themselves
 
 
 def _hex(*codes: str) -> tuple[Color, ...]:
@@ -133,4 +134,17 @@ CAMERA = Look(
     air=(0.80, 0.83, 0.82),
     visibility=(120.0, 300.0),
 )
-LOOKS = {"game": GAME, "camera": CAMERA}
+NIGHT = CAMERA._replace(
+    materials=CAMERA.materials
+    | {
+        "sky": Material(_hex("10131c"), 0.05, 0.004),
+    },
+    sun=(0.0, 0.0, 0.0),
+    ambient=(0.24, 0.22, 0.19),  # lanterns
+    air=(0.10, 0.10, 0.12),
+    glow=("lamp", "head", "tail", "red", "green"),
+)
+HAZE = CAMERA._replace(
+    sun=(0.0, 0.0, 0.0), ambient=(0.9, 0.92, 0.93), air=(0.82, 0.83, 0.84), visibility=(20.0, 50.0)
+)
+LOOKS = {"game": GAME, "camera": CAMERA, "night": NIGHT, "haze": HAZE}

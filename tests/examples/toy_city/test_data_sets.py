@@ -243,13 +243,33 @@ def test_bad_arguments(tmp_path, change):
 def test_an_unknown_style(tmp_path):
     with pytest.raises(ValueError, match=r"source_style among .*'both'.*, got 'photo'"):
         write_toy_city(tmp_path / "city", **SMALL, source_style="photo")
+    with pytest.raises(ValueError, match=r"target_look among .*'night'.*, got 'rain'"):
+        write_toy_city(tmp_path / "city", **SMALL, target_look="rain")
+
+
+def test_the_same_streets_at_night_and_in_haze(root, tmp_path):
+    day = contents(root)
+    light = {"camera": 0.0, "night": 0.0, "haze": 0.0}
+    for look in light:
+        city = root if look == "camera" else tmp_path / look
+        if look != "camera":
+            write_toy_city(city, **SMALL, target_look=look)
+            drawn = contents(city)
+            assert all(drawn[n] == day[n] for n in day if "gt" in n)  # labels and the source
+            assert not any(drawn[n] == day[n] for n in day if "leftImg8bit" in n)
+        images = Cityscapes(city / "cityscapes", "train")
+        light[look] = np.mean([float(image.float().mean()) for image, _, _ in images])
+    assert light["night"] < 0.6 * light["camera"]
+    assert light["haze"] > 1.05 * light["camera"]
+    with pytest.raises(FileExistsError, match="target_look"):
+        write_toy_city(tmp_path / "night", **SMALL, target_look="haze")
 
 
 def test_a_failure_leaves_nothing(tmp_path, monkeypatch):
-    def fail_late(style, seed, size):
+    def fail_late(style, *scene):
         if style == "camera":
             raise OSError("no space left")
-        return render_scene(style, seed, size)
+        return render_scene(style, *scene)
 
     monkeypatch.setattr(data_sets, "render_scene", fail_late)
     with pytest.raises(OSError, match="no space left"):
@@ -264,10 +284,10 @@ def test_a_killed_run_leaves_nothing_under_the_final_name(root, tmp_path):
         from toy_city import data_sets, write_toy_city
         from uda_seg.datasets import CITYSCAPES_CLASSES
         draw = data_sets.render_scene
-        def die_late(style, seed, size):
+        def die_late(style, *scene):
             if style == "camera":
                 os.kill(os.getpid(), signal.SIGKILL)
-            return draw(style, seed, size)
+            return draw(style, *scene)
         data_sets.render_scene = die_late
         write_toy_city(Path({str(tmp_path / "city")!r}), **{SMALL!r})
     """)
