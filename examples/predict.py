@@ -11,6 +11,7 @@ back at the image's own. The images a second that it shows include reading and w
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -27,9 +28,12 @@ from evaluation.loading import Trained, load_checkpoint
 from evaluation.pictures import Picture, overlay
 from evaluation.scoring import predict
 from files import atomic_path
+from uda_seg.batch_norm import image_statistics
 from uda_seg.datasets import IMAGE_SUFFIXES, read_image
+from uda_seg.models import BiSeNet
 
 T = TypeVar("T")
+VIDEO_MOMENTUM = 0.1  # a frame's share in the statistics of a video
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,9 @@ class Config:
     """Height and width that the network sees; the images' own by default."""
     backbone: str | None = None
     """Of the network whose weights are in a file."""
+    adapt: float | None = None
+    """Normalise by each picture's own batch-norm statistics, by those of the frames so far in a
+    video, mixed with this share of the network's; 0.8, say."""
     opacity: float = 0.6
     """Of the prediction over the image."""
     overwrite: bool = False
@@ -54,6 +61,8 @@ class Config:
         """Refuse now what would otherwise fail in the midst of the work."""
         if not 0 <= self.opacity <= 1:
             raise ValueError(f"expected an opacity in [0, 1], got {self.opacity}")
+        if self.adapt is not None and not 0 < self.adapt <= 1:
+            raise ValueError(f"expected --adapt above 0 and up to 1, got {self.adapt}")
         if self.size is not None and min(self.size) < 32:
             raise ValueError(f"expected a size of at least 32x32, got {self.size}")
 
@@ -65,13 +74,22 @@ def main(config: Config) -> None:
     trained = load_checkpoint(config.network, config.backbone)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     trained.network.to(device).to(memory_format=torch.channels_last)
-    if is_video(config.images):
-        predict_video(config, trained, targets[config.images], left_out)
-    else:
-        predict_pictures(config, trained, targets, left_out)
+    with adapted(config, trained.network):
+        if is_video(config.images):
+            predict_video(config, trained, targets[config.images], left_out)
+        else:
+            predict_pictures(config, trained, targets, left_out)
     for line in left_out:
         console().print(f"left out {line}", soft_wrap=True)
     console().print(f"see {config.output}", soft_wrap=True)
+
+
+def adapted(config: Config, network: BiSeNet) -> AbstractContextManager[None]:
+    """In which the network normalises as ``--adapt`` says."""
+    if config.adapt is None:
+        return nullcontext()
+    momentum = VIDEO_MOMENTUM if is_video(config.images) else 1.0
+    return image_statistics(network, source_weight=config.adapt, momentum=momentum)
 
 
 def is_video(path: Path) -> bool:

@@ -46,6 +46,67 @@ def test_every_image_is_normalised_by_its_own_mix(source_weight, size, shift):
             torch.testing.assert_close(layer(batch), expected, rtol=1e-9, atol=1e-9)
 
 
+@given(momentum=st.floats(0.01, 0.99), source_weight=st.floats(0.01, 1))
+def test_a_video_s_frames_are_averaged_with_those_before(momentum, source_weight):
+    layer = lively(nn.BatchNorm2d(3).double())
+    frames = 5 + torch.randn(6, 3, 4, 5, dtype=torch.float64)
+    weights, expected = torch.ones(1, dtype=torch.float64), []
+    for last, frame in enumerate(frames):  # of all values so far, each frame's by its weight
+        if last:
+            weights = torch.cat((weights * (1 - momentum), weights.new_tensor([momentum])))
+        seen = frames[: last + 1]
+        mean = torch.einsum("n,nchw->c", weights, seen) / 20
+        square = (seen - mean[:, None, None]).square()
+        variance = torch.einsum("n,nchw->c", weights, square) / 20
+        mixed = nn.BatchNorm2d(3).double().eval()
+        mixed.load_state_dict(layer.state_dict())
+        mixed.running_mean.lerp_(mean, 1 - source_weight)
+        mixed.running_var.lerp_(variance, 1 - source_weight)
+        expected.append(mixed(frame[None]))
+    expected = torch.cat(expected).detach()
+    settings = {"source_weight": source_weight, "momentum": momentum}
+    with torch.no_grad(), image_statistics(layer, **settings):
+        one_by_one = torch.cat([layer(frame[None]) for frame in frames])
+    with torch.no_grad(), image_statistics(layer, **settings):
+        torch.testing.assert_close(layer(frames), expected, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(one_by_one, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_a_covered_camera_does_not_blow_up_the_frames_after_it():
+    layer = lively(nn.BatchNorm2d(3))
+    frame, black = torch.rand(1, 3, 8, 8), torch.zeros(1, 3, 8, 8)
+    with torch.no_grad(), image_statistics(layer, source_weight=0.25, momentum=0.1):
+        for _ in range(500):
+            layer(black)
+        largest = layer(frame).abs().max()
+    with torch.no_grad(), image_statistics(layer, source_weight=1.0):
+        assert largest < 4 * layer(frame).abs().max() + 4
+
+
+def test_a_frame_with_nan_does_not_count():
+    layer = lively(nn.BatchNorm2d(3))
+    frames, broken = torch.rand(2, 3, 8, 8), torch.full((1, 3, 8, 8), torch.nan)
+    results = []
+    for seen in (frames, torch.cat((frames[:1], broken, frames[1:]))):
+        with torch.no_grad(), image_statistics(layer, source_weight=0.25, momentum=0.1):
+            results.append(layer(seen)[-1])
+    torch.testing.assert_close(*results)
+
+
+@pytest.mark.parametrize(
+    ("momentum", "source_weight"), [(0.0, 0.5), (1.1, 0.5), (0.1, 0.0), (float("nan"), 0.5)]
+)
+def test_a_momentum_out_of_range_is_refused(momentum, source_weight):
+    layer = nn.BatchNorm2d(3)
+    with (
+        pytest.raises(
+            ValueError, match=r"a momentum in \(0, 1\], and below 1 a source_weight above"
+        ),
+        image_statistics(layer, source_weight=source_weight, momentum=momentum),
+    ):
+        pass
+
+
 def test_the_activation_of_timms_layer_comes_after():
     layer = lively(BatchNormAct2d(3).double())
     batch = torch.randn(2, 3, 4, 5, dtype=torch.float64)

@@ -12,8 +12,10 @@ import tyro
 from PIL import Image
 
 from data_tools.description import CITYSCAPES
+from evaluation import scoring
 from evaluation.pictures import overlay
 from scripts import load_script
+from uda_seg.batch_norm import image_statistics
 from uda_seg.models import BiSeNet
 
 predict = load_script("predict")
@@ -215,6 +217,53 @@ def read_video(path):
         frames = list(container.decode(stream))
         pixels = [frame.to_ndarray(format="rgb24") for frame in frames]
         return pixels, [frame.pts * frame.time_base for frame in frames], stream.average_rate
+
+
+class TestAdapt:
+    def ids(self, config, monkeypatch):
+        """What is painted, as class ids, in order."""
+        found = []
+        monkeypatch.setattr(
+            predict,
+            "overlay",
+            lambda pixels, ids, **_: found.append(ids) or pixels.movedim(0, 2).numpy(),
+        )
+        main(config)
+        return found
+
+    def adapted(self, config, frames, **settings):
+        network = BiSeNet.from_pretrained(config.network)
+        with image_statistics(network, **settings):
+            return [
+                scoring.predict(network, each[None], size=None, label_size=SIZE)[0]
+                for each in frames
+            ]
+
+    def test_pictures_are_normalised_each_by_its_own_statistics(self, config, monkeypatch):
+        for shift in range(3):
+            Image.fromarray(street(shift=7 * shift)).save(config.images / f"{shift}.png")
+        found = self.ids(replace(config, adapt=0.5), monkeypatch)
+        frames = [torch.from_numpy(street(shift=7 * shift)).movedim(2, 0) for shift in range(3)]
+        for one, other in zip(found, self.adapted(config, frames, source_weight=0.5), strict=True):
+            assert torch.equal(one, other)
+        plain = scoring.predict(
+            BiSeNet.from_pretrained(config.network), frames[0][None], size=None, label_size=SIZE
+        )
+        assert not torch.equal(found[0], plain[0])
+
+    def test_frames_are_normalised_by_those_so_far(self, config, monkeypatch):
+        path = config.images / "street.mp4"
+        write_video(path)
+        found = self.ids(replace(config, images=path, adapt=0.5), monkeypatch)
+        frames = [torch.from_numpy(pixels).movedim(2, 0) for pixels in read_video(path)[0]]
+        expected = self.adapted(config, frames, source_weight=0.5, momentum=0.1)
+        for one, other in zip(found, expected, strict=True):
+            assert torch.equal(one, other)
+
+    @pytest.mark.parametrize("share", [0.0, 1.5, float("nan")])
+    def test_a_share_out_of_range_is_refused(self, config, share):
+        with pytest.raises(ValueError, match="--adapt above 0 and up to 1"):
+            replace(config, adapt=share)
 
 
 class TestVideo:

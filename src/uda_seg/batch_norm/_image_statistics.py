@@ -1,5 +1,6 @@
 """Normalise each image by a mix of its own statistics and the source's."""
 
+import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -14,7 +15,9 @@ __all__ = ["image_statistics"]
 
 
 @contextmanager
-def image_statistics(network: nn.Module, *, source_weight: float) -> Iterator[None]:
+def image_statistics(
+    network: nn.Module, *, source_weight: float, momentum: float = 1.0
+) -> Iterator[None]:
     r"""Normalise each image by a mix of its own statistics and the running ones.
 
     In the block, every batch-norm layer takes for image i
@@ -23,8 +26,21 @@ def image_statistics(network: nn.Module, *, source_weight: float) -> Iterator[No
         \mu_i = \alpha \mu_s + (1 - \alpha) \operatorname{mean}(x_i), \qquad
         \sigma_i^2 = \alpha \sigma_s^2 + (1 - \alpha) \operatorname{var}(x_i).
 
-    An image's result does not depend on the others in its batch. Nothing is remembered. The network
-    is in evaluation mode, and its modules go back to their own modes at the end.
+    An image's result does not depend on the others in its batch, and nothing is remembered.
+
+    With a momentum below 1, an image's own statistics are averaged with those of the images before
+    it in the block, for the frames of a video:
+
+    .. math::
+        \mu_i' = \mu_{i-1}' + \rho (\operatorname{mean}(x_i) - \mu_{i-1}'), \qquad
+        \sigma_i'^2 = (1 - \rho) \left(\sigma_{i-1}'^2 + \rho
+        (\operatorname{mean}(x_i) - \mu_{i-1}')^2\right) + \rho \operatorname{var}(x_i).
+
+    The first image starts the average; one with NaN does not count. A covered camera lets it
+    collapse: then the source's share keeps the variance above :math:`\alpha \sigma_s^2`, and must
+    not be 0.
+
+    The network is in evaluation mode, and its modules go back to their own modes at the end.
 
     References: Wang et al., *Dynamically Instance-Guided Adaptation: A Backward-free Approach for
     Test-Time Domain Adaptive Semantic Segmentation*, CVPR 2023. Klingner et al., *Continual
@@ -34,16 +50,18 @@ def image_statistics(network: nn.Module, *, source_weight: float) -> Iterator[No
         network: any module with batch norm, as :func:`adapt_batch_norm` takes it.
         source_weight: :math:`\alpha` in [0, 1]; at 1 the network is as it was. A layer of one
             value an image, such as global pooling, keeps the running statistics.
+        momentum: :math:`\rho` in (0, 1], the share of each image in the average; 1 for images that
+            have nothing to do with each other.
 
     Returns:
         A context; the network inside is the one that was given.
 
     Raises:
-        ValueError: for a weight out of range, a network without batch norm, with frozen layers or
-            without running statistics.
+        ValueError: for a weight or momentum out of range, a momentum below 1 with weight 0, a
+            network without batch norm, with frozen layers or without running statistics.
 
     ``torch.compile`` sees the change if it compiles the network inside the block. Gradients flow
-    through the image's statistics.
+    through the image's own statistics.
 
     Example:
         >>> network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))
@@ -54,25 +72,68 @@ def image_statistics(network: nn.Module, *, source_weight: float) -> Iterator[No
         True
     """
     require_share(source_weight)
+    if not 0 < momentum <= 1 or (momentum < 1 and source_weight == 0):
+        raise ValueError(
+            "expected a momentum in (0, 1], and below 1 a source_weight above 0, got "
+            f"{momentum} and {source_weight}"
+        )
     with ExitStack() as stack:
         stack.enter_context(evaluation_mode(network))
         for layer in norm_layers(network).values():
-            hook = layer.register_forward_pre_hook(partial(_mixed, source_weight))
+            past = _Past(momentum) if momentum < 1 else None
+            hook = layer.register_forward_pre_hook(partial(_mixed, source_weight, past))
             stack.callback(hook.remove)
         yield
 
 
-def _mixed(source_weight: float, layer: _BatchNorm, inputs: tuple[Tensor, ...]) -> Tensor:
+class _Past:
+    """A moving average of images' statistics, ``(C, ...)`` each."""
+
+    def __init__(self, momentum: float) -> None:
+        self.momentum = momentum
+        self.latest: tuple[Tensor, Tensor] | None = None
+
+    def average(self, variances: Tensor, means: Tensor) -> tuple[Tensor, Tensor]:
+        """Of each image with all before it, ``(B, C, ...)``; the last one is kept."""
+        averages = []
+        for variance, mean in zip(variances, means, strict=True):
+            if self.latest is None:
+                averages.append((variance, mean))
+            else:
+                past_variance, past_mean = self.latest
+                step = self.momentum * (mean - past_mean)
+                spread = past_variance + step * (mean - past_mean)
+                averages.append((torch.lerp(spread, variance, self.momentum), past_mean + step))
+            self._remember(*averages[-1])
+        own_variance, own_mean = zip(*averages, strict=True)
+        return torch.stack(own_variance), torch.stack(own_mean)
+
+    def _remember(self, variance: Tensor, mean: Tensor) -> None:
+        variance, mean = variance.detach(), mean.detach()
+        if self.latest is not None:
+            known, past = variance.isfinite() & mean.isfinite(), self.latest
+            variance, mean = (
+                torch.where(known, variance, past[0]),
+                torch.where(known, mean, past[1]),
+            )
+        self.latest = variance, mean
+
+
+def _mixed(
+    source_weight: float, past: _Past | None, layer: _BatchNorm, inputs: tuple[Tensor, ...]
+) -> Tensor:
     """Change a layer's input so that its running statistics do what the mix would."""
     (values,) = inputs
     axes = list(range(2, values.ndim))
-    if values[0, 0].numel() < 2:
+    if math.prod(values.shape[2:]) < 2:
         return values
     wide = values.to(torch.promote_types(values.dtype, torch.float32))
     shape = (1, -1, *[1] * len(axes))
     kinds = "running_mean", "running_var"
     mean, variance = (layer.get_buffer(each).view(shape) for each in kinds)
     own_variance, own_mean = torch.var_mean(wide, axes, correction=0, keepdim=True)
+    if past is not None:
+        own_variance, own_mean = past.average(own_variance, own_mean)
     mixed_mean = torch.lerp(own_mean, mean.to(wide.dtype), source_weight)
     mixed_variance = torch.lerp(own_variance, variance.to(wide.dtype), source_weight)
     scale = (variance + layer.eps).sqrt() * (mixed_variance + layer.eps).rsqrt()
