@@ -65,12 +65,20 @@ def surface() -> str:
     return "\n".join(lines.values())
 
 
+def _public_bases(member: type) -> list[type]:
+    return [
+        each
+        for base in member.__bases__
+        for each in (_public_bases(base) if base.__name__.startswith("_") else [base])
+    ]
+
+
 def _what(public: PublicName) -> str:
     member = public.member
     if isinstance(member, property):
         return f": {_spell(member.fget.__annotations__['return'])}"
     if inspect.isclass(member):
-        bases = ", ".join(base.__name__ for base in member.__bases__ if base is not object)
+        bases = ", ".join(base.__name__ for base in _public_bases(member) if base is not object)
         kind = f": {bases}" if bases else ""
         if isinstance(member, EnumType):
             return f"{kind} of " + ", ".join(f"{each.name} = {each.value}" for each in member)

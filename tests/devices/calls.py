@@ -446,3 +446,46 @@ def _(on):
 def _(on):
     source, target = two_images(on)
     return differentiate(on, partial(transforms.MatchStatistics(), target=target), source)
+
+
+@call("transforms.match_histogram")
+def _(on):
+    source, target = two_images(on)
+    return differentiate(on, partial(transforms.match_histogram, target=target), source)
+
+
+@call("transforms.lab_quantiles")
+def _(on):
+    return plainly(transforms.lab_quantiles, on.random(2, 3, 32, 40))
+
+
+@call("transforms.MatchHistogram")
+def _(on):
+    source, target = two_images(on)
+    match = transforms.MatchHistogram()
+    return differentiate(on, partial(match, target=target), source)
+
+
+@call("transforms.perturb_amplitude")
+def _(on):
+    perturb = partial(transforms.perturb_amplitude, alpha=0.0, beta=0.0)  # draws differ by device
+    return differentiate(on, perturb, on.random(2, 3, 8, 10))
+
+
+@call("transforms.PASTA")
+def _(on):
+    return differentiate(on, transforms.PASTA(alpha=0.0, beta=0.0), on.random(2, 3, 8, 10))
+
+
+@call("transforms.random_crop")
+def _(on):
+    crop = partial(transforms.random_crop, labels=on.ids(2, 8, 10), size=(8, 10), scale=(1.0, 1.0))
+    return differentiate(on, lambda images: crop(images)[0], on.random(2, 3, 8, 10))
+
+
+@call("transforms.random_crop, by class weights")
+def _(on):
+    weights = on.move(torch.ones(3))
+    labels = on.ids(2, 16, 20, high=3)
+    crop = partial(transforms.random_crop, class_weights=weights, size=(16, 20), scale=(1.0, 1.0))
+    return plainly(crop, on.random(2, 3, 16, 20), labels)

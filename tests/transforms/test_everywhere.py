@@ -10,14 +10,20 @@ from torch._subclasses import FakeTensorMode
 from uda_seg import transforms
 from uda_seg.transforms import (
     FDA,
+    PASTA,
     BlockMask,
+    MatchHistogram,
     MatchStatistics,
     block_mask,
     class_mix,
     color_statistics,
     fourier_domain_adaptation,
+    lab_quantiles,
     low_frequency_amplitude,
+    match_histogram,
     match_statistics,
+    perturb_amplitude,
+    random_crop,
 )
 
 FILL = (0.4, 0.5, 0.6)
@@ -37,6 +43,11 @@ def mix(source, target):
     labels = (source[:, 0].float() * 3).long()
     weights = source[:, 0, 0, 0]
     return class_mix(source, labels, target, labels.flip(0), target_weights=weights)
+
+
+def crop(source, target):  # noqa: ARG001
+    labels = (source[:, 0].float() * 3).long()
+    return random_crop(source, labels, (16, 24), class_weights=source.float()[0, 0, 0, :3])
 
 
 def drawn_of_few(fda, source, target):
@@ -63,6 +74,12 @@ COMPILED = {
     "match_statistics": lambda: match_statistics,
     "color_statistics": lambda: of_the_source(color_statistics),
     "MatchStatistics": lambda: MatchStatistics((0.0, 1.0), p=0.5),
+    "match_histogram": lambda: match_histogram,
+    "lab_quantiles": lambda: of_the_source(lab_quantiles),
+    "MatchHistogram": lambda: MatchHistogram((0.0, 1.0), p=0.5),
+    "perturb_amplitude": lambda: of_the_source(perturb_amplitude),
+    "random_crop": lambda: crop,
+    "PASTA": lambda: of_the_source(PASTA(p=0.5)),
 }
 ALL = COMPILED | {
     "beta 0.4": lambda: partial(fourier_domain_adaptation, beta=0.4),
@@ -150,7 +167,7 @@ def test_half_precision_gives_the_nearest_of_float32(name, dtype):
     make, images = ALL[name](), batches(*SHAPES[0], dtype=dtype)
     singles = seeded(make, *(image.float() for image in images))
     for made, expected in zip(seeded(make, *images), singles, strict=True):
-        if name in ("low_frequency_amplitude", "color_statistics"):
+        if name in ("low_frequency_amplitude", "color_statistics", "lab_quantiles"):
             assert made.dtype == torch.float32
         elif expected.is_floating_point():
             assert made.dtype == dtype

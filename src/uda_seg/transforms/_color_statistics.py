@@ -1,11 +1,10 @@
 """The mean and covariance of an image's colours, and the linear map between two of them."""
 
-from contextlib import AbstractContextManager, nullcontext
-
 import torch
 from einops import rearrange
 from torch import Tensor
 
+from uda_seg.transforms._autocast import without_autocast
 from uda_seg.transforms._checks import check_floating_point, check_images, check_share
 
 __all__ = ["check_color_style", "color_statistics", "match_statistics"]
@@ -58,7 +57,7 @@ def match_statistics(source: Tensor, target: Tensor, *, strength: float | Tensor
             f"source images {tuple(source.shape)}, got {tuple(target.shape)}"
         )
     share = check_share(strength, source)
-    with _without_autocast(source.device):
+    with without_autocast(source.device):
         with torch.no_grad():
             own, style = color_statistics(source), style.to(source.device)
             own_mean, mean = (_mean(each, channels) for each in (own, style.to(own.dtype)))
@@ -89,7 +88,7 @@ def color_statistics(images: Tensor) -> Tensor:
     """
     check_images(images, "images")
     pixels = images.to(torch.promote_types(images.dtype, torch.float32))
-    with _without_autocast(images.device):
+    with without_autocast(images.device):
         columns = rearrange(pixels, "b c h w -> b c (h w)")
         mean = columns.mean(dim=2, keepdim=True)
         columns = columns - mean
@@ -106,12 +105,6 @@ def check_color_style(target: Tensor) -> None:
         raise ValueError(f"expected at least one style (N, C + C * C), got {tuple(target.shape)}")
 
 
-def _without_autocast(device: torch.device) -> AbstractContextManager[object]:
-    kind = device.type
-    known = torch.amp.is_autocast_available(kind)  # not of "meta"
-    return torch.autocast(kind, enabled=False) if known else nullcontext()
-
-
 def _mean(style: Tensor, channels: int) -> Tensor:
     return style[:, :channels, None, None]
 
@@ -125,6 +118,8 @@ def _transport(source: Tensor, target: Tensor, channels: int) -> Tensor:
 
     A variance that is rounding noise counts as none: nothing could be scaled up there but noise.
     """
+    known = (torch.where(each.isfinite(), each, 0) for each in (source, target))
+    source, target = known  # an image with NaN gets NaN by its mean; eigh would end the batch
     values, vectors = torch.linalg.eigh(_covariance(source, channels))
     noise = 8 * torch.finfo(values.dtype).eps
     pixels = noise * source[:, :channels].abs().amax(dim=1, keepdim=True)

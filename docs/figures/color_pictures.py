@@ -1,0 +1,49 @@
+"""The picture of docs/color-transfer.md.
+
+PYTHONPATH=examples python docs/figures/color_pictures.py
+"""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from matplotlib.figure import Figure
+
+from toy_city import write_toy_city
+from uda_seg.datasets import GTA5, Cityscapes
+from uda_seg.transforms import (
+    fourier_domain_adaptation,
+    match_histogram,
+    match_statistics,
+    perturb_amplitude,
+)
+
+DOCS = Path(__file__).parent.parent
+
+
+def main() -> None:
+    """Draw one source and one target scene, and write color-transfer.png."""
+    with TemporaryDirectory() as folder:
+        roots = write_toy_city(
+            Path(folder, "city"), source_images=1, target_train=1, target_val=1, size=(256, 512)
+        )
+        source = GTA5(roots[0])[0].image[None] / 255
+        target = Cityscapes(roots[1], "train")[0].image[None] / 255
+    panels = {
+        "source": source,
+        "target": target,
+        "FDA, beta 0.05": fourier_domain_adaptation(source, target, 0.05).clamp(0, 1),
+        "mean and covariance": match_statistics(source, target).clamp(0, 1),
+        "LAB histogram": match_histogram(source, target),
+        "PASTA": perturb_amplitude(source, generator=torch.Generator().manual_seed(0)),
+    }
+    figure = Figure(figsize=(12, 4.6), layout="constrained")
+    for axis, (title, image) in zip(figure.subplots(2, 3).flat, panels.items(), strict=True):
+        axis.imshow(image[0].permute(1, 2, 0).numpy())
+        axis.set_title(title)
+        axis.set_axis_off()
+    figure.savefig(DOCS / "color-transfer.png", dpi=80)
+
+
+if __name__ == "__main__":
+    main()
