@@ -41,6 +41,13 @@ def bold_if_chosen(cell, way):
     return f"**{ms(cell[way], 1)}**" if way == cell["chosen"] else ms(cell[way], 1)
 
 
+def color_transfers():
+    for name, figures in results("color_transfer")["results"].items():
+        ours, plain = figures["ours"], figures["plain"]
+        memory = (f"{each['peak_MiB']:.0f}" for each in (ours, plain))
+        yield name, ms(ours, 1), ms(plain, 1), ratio(plain, ours), *memory
+
+
 def counts():
     for name, figures in results("confusion").items():
         if ", " in name:
@@ -136,6 +143,7 @@ PAGES = {
     fda_formulas: "docs/fda.md",
     fda_sizes: "docs/fda.md",
     fda_crossover: "docs/fda.md",
+    color_transfers: "docs/color-transfer.md",
     counts: "docs/metrics.md",
     training_losses: "docs/training-loss.md",
     adaptation_step: "docs/training-step.md",

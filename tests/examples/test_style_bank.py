@@ -9,11 +9,12 @@ from safetensors.torch import load_file
 from oracles import fda as oracle
 from scripts import load_script
 from toy_city import write_toy_city
-from uda_seg.transforms import FDA
+from uda_seg.datasets import Cityscapes
+from uda_seg.transforms import FDA, color_statistics, lab_quantiles
 
 SIZE = (48, 96)
-amplitude_bank = load_script("amplitude_bank")
-Config, main = amplitude_bank.Config, amplitude_bank.main
+style_bank = load_script("style_bank")
+Config, main = style_bank.Config, style_bank.main
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +40,18 @@ def test_the_bank_serves_in_place_of_the_targets_images(city, tmp_path):
     assert [file.name for file in config.output.iterdir()] == ["styles.safetensors"]
 
 
+@pytest.mark.parametrize(
+    ("style", "measure"), [("statistics", color_statistics), ("histogram", lab_quantiles)]
+)
+def test_colours_have_banks_too(city, tmp_path, style, measure):
+    config = Config(city.target_root, city.source_root, tmp_path, size=SIZE, workers=0, style=style)
+    main(config)
+    bank = load_file(tmp_path / "styles.safetensors")[style]
+    images = torch.stack([image for image, _, _ in Cityscapes(city.target_root)]) / 255
+    torch.testing.assert_close(bank, measure(images))
+    assert (tmp_path / "styles.png").stat().st_size > 10_000
+
+
 def test_a_source_without_a_target_is_refused(city):
     with pytest.raises(ValueError, match="expected --target-root"):
         main(Config(source_root=city.source_root, size=SIZE, workers=0))
@@ -47,9 +60,9 @@ def test_a_source_without_a_target_is_refused(city):
 def test_without_data_the_toy_city_is_drawn_and_its_styles_shown(city, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     asked = []
-    monkeypatch.setattr(amplitude_bank, "write_toy_city", lambda root: asked.append(root) or city)
+    monkeypatch.setattr(style_bank, "write_toy_city", lambda root: asked.append(root) or city)
     main(Config(size=SIZE, workers=0))
     assert asked == [Path("data/toy-city")]
-    with Image.open("runs/amplitude-bank/styles.png") as picture:
+    with Image.open("runs/style-bank/styles.png") as picture:
         colours = np.array(picture.convert("RGB")).reshape(-1, 3).std(axis=0)
     assert colours.min() > 10
