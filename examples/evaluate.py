@@ -13,6 +13,7 @@ and with the files that the Cityscapes server takes:
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
+from math import inf
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,6 +31,7 @@ from torch.utils.data import DataLoader, Subset
 from command_line import console, run_script
 from data_tools.catalogue import Name, classes_of, split_readers
 from data_tools.guess import name_of
+from evaluation.averaging import averaged
 from evaluation.loading import Classes, load_checkpoint
 from evaluation.pictures import colorize, save_error_maps
 from evaluation.protocol import are_of_cityscapes, merging
@@ -69,6 +71,12 @@ class Config:
     output: Path = Path("runs/evaluation")
     size: tuple[int, int] | None = None
     """Height and width that the network sees; the images' own by default."""
+    flip: bool = False
+    """Average the predictions of each image and its mirror image."""
+    scales: tuple[float, ...] = ()
+    """Average the predictions of copies of these sizes, such as 0.75 1.0 1.25."""
+    window: tuple[int, int] | None = None
+    """Height and width of windows that the network sees one by one, overlapping by a third."""
     backbone: str | None = None
     """Of the network whose weights are in a file."""
     batch_size: int = 4
@@ -91,6 +99,13 @@ class Config:
         if not 1 <= self.processes <= most:
             raise ValueError(
                 f"expected at least one process, and at most one a GPU, got {self.processes}"
+            )
+        if not all(0 < scale < inf for scale in self.scales) or (
+            self.window and min(self.window) < 32
+        ):
+            raise ValueError(
+                "expected --scales above 0 and a --window of at least 32x32, got "
+                f"{self.scales} and {self.window}"
             )
         if self.output.exists() and not (self.output / "evaluation.json").is_file():
             raise FileExistsError(
@@ -129,9 +144,9 @@ def main(config: Config) -> None:
             if config.pictures:
                 samples = [data[index] for index in evenly_spaced(len(data), config.pictures)]
                 picture = folder / "pictures.png"
-                save_error_maps(
-                    picture, samples, network, merged, size=config.size, classes=classes
-                )
+                average = averaged(config.flip, config.scales, config.window)
+                options = {"size": config.size, "average": average}
+                save_error_maps(picture, samples, network, merged, classes=classes, **options)
     console().print(Markdown(text))
     console().print(f"see {config.output}", soft_wrap=True)
 
@@ -205,7 +220,10 @@ def confusion_matrices(
         Subset(data, mine), config.batch_size, num_workers=config.workers, collate_fn=list
     )
     batches = track(loader, "scoring", disable=not fabric.is_global_zero)
-    predictions = (pair for batch in batches for pair in predict_each(network, batch, config.size))
+    average = averaged(config.flip, config.scales, config.window)
+    predictions = (
+        pair for batch in batches for pair in predict_each(network, batch, config.size, average)
+    )
     matrices = {}
     for index, (sample, ids) in zip(mine, predictions, strict=True):
         counted, label = merged.to(ids.device)[ids], sample.label.to(ids.device)

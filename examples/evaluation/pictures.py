@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from math import ceil, log
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -127,17 +128,17 @@ def save_error_maps(
     network: BiSeNet,
     merged: Tensor,
     *,
-    size: tuple[int, int] | None,
     classes: Classes,
+    **options: Any,
 ) -> None:
     """Write a PNG with one line a sample: prediction, errors and entropy of one network.
 
-    A predicted train id counts as ``merged[id]``.
+    A predicted train id counts as ``merged[id]``. Options are those of :func:`predict_logits`.
     """
     lines = []
     for image, label, _ in samples:
-        height, width = label.shape
-        logits = predict_logits(network, image[None], size=size, label_size=(height, width))[0]
+        label_size = label.shape[0], label.shape[1]
+        logits = predict_logits(network, image[None], label_size=label_size, **options)[0]
         ids = merged.to(logits.device)[logits.argmax(0)]
         lines.append(
             {

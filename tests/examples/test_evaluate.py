@@ -16,10 +16,11 @@ from cityscapesscripts.evaluation import (
 )
 from PIL import Image
 
+from evaluation.averaging import averaged
 from evaluation.scoring import predict
 from oracles.street_files import WRITERS, save, some_ids, some_image
 from scripts import load_script
-from uda_seg.datasets import GTA5, CamVid
+from uda_seg.datasets import GTA5, CamVid, Cityscapes
 from uda_seg.metrics import confusion_matrix
 from uda_seg.models import BiSeNet
 
@@ -140,6 +141,29 @@ def test_images_of_many_sizes_are_scored_at_the_size_of_their_labels(config, tmp
     for image, label, name in GTA5(tmp_path / "gta5"):
         ids = predict(model, image[None], size=(64, 96), label_size=label.shape)[0]
         assert torch.equal(found[f"images/{name}"], confusion_matrix(ids, label, 19))
+
+
+def test_flips_scales_and_windows_are_averaged(config, root, network):
+    options = {"flip": True, "scales": (0.75, 1.0), "window": (32, 64)}
+    main(replace(config, **options))
+    about = json.loads((config.output / "evaluation.json").read_text())["about"]
+    assert [about[name] for name in options] == [True, [0.75, 1.0], [32, 64]]
+    model, average = BiSeNet.from_pretrained(network), averaged(**options)
+    found = matrices(config)
+    for image, label, name in Cityscapes(root, "val"):
+        ids = predict(model, image[None], size=None, label_size=label.shape, average=average)
+        (own,) = (matrix for each, matrix in found.items() if name in each)
+        assert torch.equal(own, confusion_matrix(ids[0], label, 19))
+
+
+def test_a_window_larger_than_an_image_is_told_by_its_name(config):
+    with pytest.raises(
+        ValueError, match=r"bonn_000001_000019.*window of at most .* 48x96, got 64x"
+    ):
+        main(replace(config, window=(64, 64)))
+    for wrong in ({"window": (16, 64)}, {"scales": (1.0, 0.0)}, {"scales": (float("nan"),)}):
+        with pytest.raises(ValueError, match="--scales above 0 and a --window of at least 32x32"):
+            replace(config, **wrong)
 
 
 def test_a_baseline_gives_gains_and_bars(config, tmp_path):

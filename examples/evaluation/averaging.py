@@ -1,0 +1,56 @@
+"""Predictions averaged over windows, flips and scales, as one function of a network and images."""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from training.held_out import require_memory
+from uda_seg.inference import flip_average, scale_average, sliding_window
+
+__all__ = ["Average", "averaged"]
+
+Network = Callable[[Tensor], Tensor]
+"""Normalised images ``(B, 3, H, W)`` to logits ``(B, K, H, W)``."""
+Average = Callable[[Network, Tensor], Tensor]
+"""The same of a network and images; the logarithm of probabilities where these are averaged."""
+
+
+def averaged(
+    flip: bool, scales: tuple[float, ...], window: tuple[int, int] | None
+) -> Average | None:
+    """What averages so; None if nothing is to be averaged.
+
+    Windows overlap by a third, and their logits are averaged; flips and scales average
+    probabilities, as MMSegmentation does.
+    """
+    if not (flip or scales or window):
+        return None
+    return partial(_average, flip, scales, window)
+
+
+def _average(
+    flip: bool,
+    scales: tuple[float, ...],
+    window: tuple[int, int] | None,
+    network: Network,
+    images: Tensor,
+) -> Tensor:
+    if window:
+        stride = 2 * window[0] // 3, 2 * window[1] // 3
+        network = partial(sliding_window, network, size=window, stride=stride)
+    if not (flip or scales):
+        return network(images)
+    average = partial(_probabilities, network)
+    if flip:
+        average = partial(flip_average, average)
+    height, width = images.shape[2:]
+    if scales and not window:
+        require_memory(round(max(scales) * height), round(max(scales) * width))
+    mean = scale_average(average, images, scales or (1.0,))
+    return mean.clamp(min=torch.finfo(mean.dtype).tiny).log()
+
+
+def _probabilities(network: Network, images: Tensor) -> Tensor:
+    return network(images).softmax(dim=1)
