@@ -69,5 +69,5 @@ def halve(network: BiSeNet) -> BiSeNet:
             norm.bias -= norm.running_mean * scale
             norm.weight.copy_(scale)
             norm.reset_running_stats()  # to 0 and 1
-            norm.eps = 0.0
+            norm.eps = torch.finfo(torch.float32).tiny  # torch 2.10 refuses 0
     return network.half()

@@ -13,6 +13,7 @@ import pytest
 START = """
 import os, signal, sys, time
 from command_line import run_script
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 """
 
 

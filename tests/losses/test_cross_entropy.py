@@ -198,7 +198,7 @@ def test_no_tensor_of_the_full_size_is_ever_made(monkeypatch):
     logits, labels = torch.randn(1, 19, 16, 32, requires_grad=True), torch.zeros(1, 128, 256).long()
     largest = {}
     for loss in (plain, upsampled_cross_entropy):
-        with torch.profiler.profile(profile_memory=True) as profile:
+        with torch.profiler.profile(profile_memory=True, acc_events=True) as profile:
             loss(logits, labels).backward()
         largest[loss] = max(event.self_cpu_memory_usage for event in profile.events())
     full_size = 19 * labels.numel() * 4

@@ -62,6 +62,7 @@ def test_an_exported_program_keeps_a_size_of_the_logits():
     torch.testing.assert_close(output.logits, network(images, **size).logits)
 
 
+@pytest.mark.newer_torch
 @pytest.mark.parametrize(("backbone", "training"), [("plain", True), ("channels last", False)])
 def test_one_graph_without_breaks_compiles_for_all_sizes(backbone, training):
     torch.compiler.reset()

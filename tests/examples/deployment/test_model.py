@@ -55,7 +55,7 @@ def test_batch_norm_in_float16_keeps_what_float32_knew_of_its_statistics(backbon
             # Powers of two, which float16 has, and which are beyond it as a variance.
             module.weight.data *= 2.0**-14
             module.running_var.fill_(2.0**-28)
-            module.eps = 0.0
+            module.eps = torch.finfo(torch.float32).tiny
     images = torch.rand(2, 3, 64, 96)
     expected = network(images).logits
     found = halve(copy.deepcopy(network))
