@@ -2,8 +2,9 @@ r"""Adapt a real-time network from synthetic to real streets without a single ta
 
     python examples/gta2city.py
 
-draws the toy city and trains a network three times: on labelled source images; with target images
-in batch norm as well (control); with FDA and the light discriminator, too (adapted). On real data:
+draws the toy city and trains two networks: on labelled source images; with FDA and the light
+discriminator as well (adapted). Between both stands the control: the first network with the
+batch-norm statistics of target images. On real data:
 
     python examples/gta2city.py --source-root GTA5 --target-root cityscapes --size 512 1024 \
         --backbone resnet18 --pretrained --steps 40000 --warmup-steps 2000 --learning-rate 4e-4
@@ -23,14 +24,14 @@ from lightning_fabric import Fabric, seed_everything
 from torch import Tensor, nn
 
 from command_line import run_script
-from evaluation.protocol import merge_predictions
+from evaluation.adabn import AdaBN, adapting
 from evaluation.results import Result, load_or_train, log_result, show_results
-from evaluation.scoring import predict_each
+from evaluation.scoring import evaluate
 from training.augmentation import augmentation
 from training.batch_norm import average_running_statistics, frozen_running_stats
 from training.checkpoint import Checkpoint
 from training.config import TrainingConfig
-from training.data import Batch, Pair, PairedBatches, shard
+from training.data import Batch, Pair, PairedBatches
 from training.distributed import mean_losses, open_fabric
 from training.domains import Domains, open_domains
 from training.logger import TrainingLogger
@@ -38,9 +39,8 @@ from training.networks import Networks, upsample
 from training.statistics import discriminator_statistics, prediction_statistics
 from uda_seg.discriminators import DepthwiseFC
 from uda_seg.losses import Domain, adversarial, bisenet_loss, self_information
-from uda_seg.metrics import MeanIoU
 from uda_seg.models import BiSeNet, BiSeNetOutput
-from uda_seg.transforms import FDA
+from uda_seg.transforms import FDA, random_crop
 
 Losses = dict[str, Tensor]
 Step = Callable[[Fabric, Networks, Batch], Losses]
@@ -81,13 +81,20 @@ def build_networks(
 
 
 def make_batch(
-    pair: Pair, augment: AugmentationSequential, style: Style | None, class_weights: Tensor
+    pair: Pair,
+    augment: AugmentationSequential,
+    style: Style | None,
+    class_weights: Tensor,
+    crop: tuple[int, int] | None = None,
 ) -> Batch:
-    """Give source images the style of target images, then augment them with their labels."""
-    images, target_images = (sample.image / 255 for sample in pair)
+    """Crop, give source images the style of target images, and augment them with their labels."""
+    (images, target_images), labels = (sample.image / 255 for sample in pair), pair[0].label
+    if crop is not None:
+        images, labels = random_crop(images, labels, crop, class_weights=class_weights)
+        target_images, _ = random_crop(target_images, None, crop)
     if style is not None:
         images = style(images, target_images)
-    images, masks = augment(images, pair[0].label[:, None].float())
+    images, masks = augment(images, labels[:, None].float())
     return Batch(images, masks[:, 0].long(), target_images, class_weights)
 
 
@@ -103,15 +110,6 @@ def source_step(fabric: Fabric, networks: Networks, batch: Batch) -> Losses:
     loss = segmentation_loss(output, batch)
     fabric.backward(loss)
     return {"segmentation": loss.detach()}
-
-
-def control_step(fabric: Fabric, networks: Networks, batch: Batch) -> Losses:
-    """Learn from labelled images; batch norm's running statistics follow the target."""
-    with frozen_running_stats(networks.segmenter):
-        losses = source_step(fabric, networks, batch)
-    with torch.no_grad():
-        networks.segmenter(networks.normalize(batch.target_images), size="native")
-    return losses
 
 
 def adversarial_step(
@@ -188,16 +186,6 @@ def fit(
             checkpoint.save(done)
 
 
-@torch.inference_mode()
-def evaluate(fabric: Fabric, config: TrainingConfig, network: BiSeNet, domains: Domains) -> Tensor:
-    """The confusion matrix of all held-out images together, at the full size of their labels."""
-    metric = MeanIoU(len(domains.classes)).to(fabric.device)
-    for samples in shard(fabric, domains.held_out, config, collate=list):  # sizes may differ
-        for sample, ids in predict_each(network, samples, config.size):
-            metric.update(ids, sample.label)
-    return merge_predictions(metric.confusion_matrix().cpu(), domains.target)
-
-
 def train_row(
     fabric: Fabric, config: TrainingConfig, domains: Domains, name: str, row: Row
 ) -> Result:
@@ -206,7 +194,7 @@ def train_row(
 
     def step(done: int, pair: Pair) -> Losses:
         now = row if done > config.warmup_steps else Row()
-        batch = make_batch(pair, augment, now.style, domains.class_weights)
+        batch = make_batch(pair, augment, now.style, domains.class_weights, config.crop)
         return now.step(fabric, networks, batch)
 
     with (
@@ -226,11 +214,15 @@ def main(config: Config) -> None:
     """Train and evaluate each row, then show table and picture."""
     adapt = partial(adversarial_step, weight=config.adversarial_weight, maps=config.maps)
     adapt = partial(adapt, objective=config.objective)
-    rows = {"source only": Row(), "control": Row(control_step)}
-    rows["adapted"] = Row(adapt, FDA(config.beta))
+    rows = {
+        "source only": Row(),
+        "control": AdaBN("source only", Row()),
+        "adapted": Row(adapt, FDA(config.beta)),
+    }
     fabric = open_fabric(config.training.precision)
     domains = open_domains(fabric, config.training)
-    train = partial(train_row, fabric, config.training, domains)
+    train_plain = partial(train_row, fabric, config.training, domains)
+    train = adapting(fabric, config.training, domains, train_plain)
     results = load_or_train(fabric, config.training, rows, train, domains.classes)
     if fabric.is_global_zero:
         show_results(config, config.training, results, domains)

@@ -15,9 +15,7 @@ batch-norm statistics of target images. ``--no-class-mix``, ``--no-masked``, ``-
 ``ablation.py --rows`` trains the same rows over several seeds.
 """
 
-import time
 from collections.abc import Callable
-from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -30,22 +28,21 @@ from torch.optim.swa_utils import AveragedModel
 
 import gta2city
 from command_line import run_script
+from evaluation.adabn import AdaBN, adapting
 from evaluation.results import Result, load_or_train, log_result, show_results
-from evaluation.scoring import normalization
+from evaluation.scoring import evaluate
 from gta2city import (
     Losses,
     build_networks,
-    control_step,
-    evaluate,
     fit,
     make_batch,
     source_step,
 )
 from training.augmentation import augmentation
-from training.batch_norm import adabn, average_running_statistics, frozen_running_stats
+from training.batch_norm import frozen_running_stats
 from training.checkpoint import Checkpoint
 from training.config import TrainingConfig
-from training.data import Batch, Pair, PairedBatches, shard
+from training.data import Batch, Pair, PairedBatches
 from training.distributed import open_fabric
 from training.domains import Domains, labelled_counts, open_domains
 from training.logger import TrainingLogger
@@ -110,12 +107,13 @@ class Training(NamedTuple):
         return self.networks.parts | teacher
 
 
-@dataclass(frozen=True)
-class AdaBN:
-    """A row whose network is another row's, with the batch-norm statistics of target images."""
-
-    of: str
-    row: object = None  # the settings of that row
+def control_step(fabric: Fabric, networks: Networks, batch: Batch) -> Losses:
+    """Learn from labelled images; batch norm's running statistics follow the target."""
+    with frozen_running_stats(networks.segmenter):
+        losses = source_step(fabric, networks, batch)
+    with torch.no_grad():
+        networks.segmenter(networks.normalize(batch.target_images), size="native")
+    return losses
 
 
 def self_training_step(
@@ -176,7 +174,7 @@ def prepare_training(
     def step(done: int, pair: Pair) -> Losses:
         warm = done <= config.warmup_steps
         style = None if warm else row.style
-        batch = make_batch(pair, augment, style, domains.class_weights)
+        batch = make_batch(pair, augment, style, domains.class_weights, config.crop)
         return (warmup_step if warm else row_step)(fabric, networks, batch)
 
     return Training(networks, teacher, PairedBatches(fabric, domains, config, counts), step)
@@ -200,16 +198,6 @@ def train_row(
     return result
 
 
-def adabn_row(fabric: Fabric, config: TrainingConfig, domains: Domains, trained: Result) -> Result:
-    """Give the network of a result the batch-norm statistics of target images; evaluate it."""
-    started, network = time.perf_counter(), deepcopy(trained.network).to(fabric.device)
-    images = (batch.image / 255 for batch in shard(fabric, domains.unlabelled, config))
-    adabn(network, map(normalization(network), images))
-    average_running_statistics(fabric, network)
-    seconds = trained.seconds + time.perf_counter() - started
-    return Result(network, evaluate(fabric, config, network, domains), seconds)
-
-
 def main(config: Config) -> None:
     """Train and evaluate each row, then show table and picture."""
     training = config.training
@@ -217,19 +205,12 @@ def main(config: Config) -> None:
     source_only = Row(photometric=config.photometric)
     taught = replace(source_only, style=fda, rare_classes=config.rare_classes)
     taught = replace(taught, self_training=config.self_training)
-    rows = {"source only": source_only, "self-training": taught}
+    trained = {"source only": source_only, "self-training": taught}
+    rows = trained | {f"{name} + AdaBN": AdaBN(name, row) for name, row in trained.items()}
     fabric = open_fabric(training.precision)
     domains = open_domains(fabric, training)
-    train = partial(train_row, fabric, training, domains)
+    train = adapting(fabric, training, domains, partial(train_row, fabric, training, domains))
     results = load_or_train(fabric, training, rows, train, domains.classes)
-    adapted = {f"{name} + AdaBN": AdaBN(name, row) for name, row in rows.items()}
-    results |= load_or_train(
-        fabric,
-        training,
-        adapted,
-        lambda _, row: adabn_row(fabric, training, domains, results[row.of]),
-        domains.classes,
-    )
     if fabric.is_global_zero:
         show_results(config, training, results, domains)
 

@@ -73,7 +73,7 @@ def load_or_train(
     fabric: Fabric,
     config: TrainingConfig,
     rows: Mapping[str, Row],
-    train: Callable[[str, Row], Result],
+    train: Callable[[str, Row, Mapping[str, Result]], Result],
     classes: Classes,
 ) -> dict[str, Result]:
     """Read each row's result from ``OUTPUT/NAME``, or train it and write the result there.
@@ -85,7 +85,7 @@ def load_or_train(
         fabric: all of its processes train or read; the first one writes.
         config: the settings of the training.
         rows: the settings of each row, a dataclass.
-        train: takes a name and a row.
+        train: takes a name, a row, and the results so far.
         classes: of the networks.
 
     Raises:
@@ -100,7 +100,7 @@ def load_or_train(
         done = {n: _load(f, settings[n], classes) for n, f in folders.items() if f.exists()}
         for name, row in rows.items():
             if name not in done:
-                done[name] = train(name, row)
+                done[name] = train(name, row, done)
                 if fabric.is_global_zero:
                     _save(folders[name], settings[name], done[name], config.backbone, classes)
     return {name: done[name] for name in rows}

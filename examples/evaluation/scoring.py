@@ -2,17 +2,26 @@
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from kornia.enhance import Normalize
+from lightning_fabric import Fabric
 from torch import Tensor
 
+from evaluation.averaging import Average
+from evaluation.protocol import merge_predictions
+from training.config import TrainingConfig
+from training.data import shard
+from training.domains import Domains
 from training.held_out import require_memory
 from uda_seg.datasets import Sample
+from uda_seg.metrics import MeanIoU
 from uda_seg.models import BiSeNet
 
 __all__ = [
+    "evaluate",
     "normalization",
     "predict",
     "predict_each",
@@ -27,11 +36,17 @@ def normalization(network: BiSeNet) -> Normalize:
 
 @torch.inference_mode()
 def predict_logits(
-    network: BiSeNet, images: Tensor, *, size: tuple[int, int] | None, label_size: tuple[int, int]
+    network: BiSeNet,
+    images: Tensor,
+    *,
+    size: tuple[int, int] | None,
+    label_size: tuple[int, int],
+    average: Average | None = None,
 ) -> Tensor:
     """Logits ``(B, K, *label_size)`` of uint8 images that the network sees at ``size``.
 
-    Without a size it sees them as they are. Leaves the network in evaluation mode.
+    Without a size it sees them as they are. With an ``average``, they are what that returns, at
+    the labels' size. Leaves the network in evaluation mode.
 
     Raises:
         ValueError: for images whose logits would take too much memory.
@@ -41,19 +56,24 @@ def predict_logits(
     images = images.to(next(network.parameters()).device) / 255
     if size is not None:
         images = F.interpolate(images, size=size, mode="bicubic", antialias=True).clamp(0, 1)
-    logits: Tensor = network(normalization(network)(images), size=label_size).logits
-    return logits
+    images = normalization(network)(images)
+    if average is None:
+        logits: Tensor = network(images, size=label_size).logits
+        return logits
+    maps = average(lambda each: network(each).logits, images)
+    return F.interpolate(maps, label_size, mode="bilinear")
 
 
-def predict(
-    network: BiSeNet, images: Tensor, *, size: tuple[int, int] | None, label_size: tuple[int, int]
-) -> Tensor:
-    """Train ids ``(B, *label_size)`` of uint8 images; see :func:`predict_logits`."""
-    return predict_logits(network, images, size=size, label_size=label_size).argmax(dim=1)
+def predict(network: BiSeNet, images: Tensor, **options: Any) -> Tensor:
+    """Train ids ``(B, *label_size)`` of uint8 images; takes what :func:`predict_logits` takes."""
+    return predict_logits(network, images, **options).argmax(dim=1)
 
 
 def predict_each(
-    network: BiSeNet, samples: Iterable[Sample], size: tuple[int, int] | None
+    network: BiSeNet,
+    samples: Iterable[Sample],
+    size: tuple[int, int] | None,
+    average: Average | None = None,
 ) -> Iterator[tuple[Sample, Tensor]]:
     """Each sample with its train ids; one pass for neighbours whose sizes are equal."""
     for _, group in groupby(samples, lambda sample: (sample.image.shape, sample.label.shape)):
@@ -61,7 +81,18 @@ def predict_each(
         images = torch.stack([sample.image for sample in alike])
         height, width = alike[0].label.shape
         try:
-            ids = predict(network, images, size=size, label_size=(height, width))
+            label_size = height, width
+            ids = predict(network, images, size=size, label_size=label_size, average=average)
         except ValueError as error:
             raise ValueError(f"image {alike[0].name}: {error}") from error
         yield from zip(alike, ids, strict=True)
+
+
+@torch.inference_mode()
+def evaluate(fabric: Fabric, config: TrainingConfig, network: BiSeNet, domains: Domains) -> Tensor:
+    """The confusion matrix of all held-out images together, at the full size of their labels."""
+    metric = MeanIoU(len(domains.classes)).to(fabric.device)
+    for samples in shard(fabric, domains.held_out, config, collate=list):  # sizes may differ
+        for sample, ids in predict_each(network, samples, config.size):
+            metric.update(ids, sample.label)
+    return merge_predictions(metric.confusion_matrix().cpu(), domains.target)

@@ -9,15 +9,11 @@ from functools import partial
 from typing import Any
 
 from lightning_fabric import Fabric
+from torch import Tensor
 
-from gta2city import (
-    Losses,
-    Style,
-    adversarial_step,
-    control_step,
-    source_step,
-)
-from self_training import AdaBN, Row
+from evaluation.adabn import AdaBN
+from gta2city import Losses, Style, adversarial_step, source_step
+from self_training import Row, control_step
 from training.batch_norm import frozen_running_stats
 from training.data import Batch
 from training.domains import Labels
@@ -25,7 +21,12 @@ from training.networks import Networks, upsample
 from training.teacher import SelfTraining
 from uda_seg.discriminators import FullyConv
 from uda_seg.losses import entropy
-from uda_seg.transforms import fourier_domain_adaptation
+from uda_seg.transforms import (
+    fourier_domain_adaptation,
+    match_histogram,
+    match_statistics,
+    perturb_amplitude,
+)
 
 __all__ = ["ROWS", "STUDY", "Recipe", "entropy_step"]
 
@@ -59,9 +60,14 @@ def entropy_step(
     return {**losses, "entropy": target_entropy.detach()}
 
 
-def fda(beta: float) -> Style:
+def fda(beta: float, strength: float = 1.0) -> Style:
     """FDA as a style."""
-    return partial(fourier_domain_adaptation, beta=beta)
+    return partial(fourier_domain_adaptation, beta=beta, strength=strength)
+
+
+def pasta(images: Tensor, target_images: Tensor) -> Tensor:  # noqa: ARG001 (a style's signature)
+    """PASTA as a style, which takes nothing of the target."""
+    return perturb_amplitude(images)
 
 
 _LIGHT = Recipe(step=adversarial_step)
@@ -76,6 +82,7 @@ STUDY: dict[str, Recipe | AdaBN] = {
     "control": Recipe(control_step),
     "re-estimated statistics": AdaBN("no adaptation"),
     "entropy": Recipe(entropy_step),
+    "FDA 0.01": Recipe(control_step, fda(0.01)),
     "FDA 0.05": Recipe(control_step, fda(0.05)),
     "FDA 0.10": Recipe(control_step, fda(0.10)),
     "full D": Recipe(adversarial_step, discriminator=FullyConv),
@@ -108,5 +115,15 @@ _BEYOND: dict[str, Recipe | AdaBN] = {
 }
 """Rows beyond the study: self-training whole and with parts left out, and what it has to beat."""
 
-ROWS = STUDY | _BEYOND
+_STYLES: dict[str, Recipe | AdaBN] = {
+    "FDA 0.05, strength 0.5": Recipe(control_step, fda(0.05, strength=0.5)),
+    "mean and covariance": Recipe(control_step, match_statistics),
+    "LAB histogram": Recipe(control_step, match_histogram),
+    "PASTA": Recipe(control_step, pasta),
+    "no adaptation, PASTA": Recipe(style=pasta),
+    "strong, mean and covariance": replace(_STRONG, step=control_step, style=match_statistics),
+}
+"""Other styles than FDA's, in its place."""
+
+ROWS = STUDY | _BEYOND | _STYLES
 """All of them."""

@@ -5,12 +5,11 @@ from functools import partial
 
 from lightning_fabric import Fabric
 
+from evaluation.adabn import AdaBN, adapting
 from evaluation.results import Evaluation, Result, load_or_train, log_result
-from gta2city import (
-    evaluate,
-    fit,
-)
-from self_training import AdaBN, adabn_row, prepare_training
+from evaluation.scoring import evaluate
+from gta2city import fit
+from self_training import prepare_training
 from study.model_selection import Evaluations, label_free_criteria
 from study.monitor import CollapseMonitor
 from study.recipes import Recipe
@@ -46,17 +45,13 @@ def run_study(
         evaluate_every: steps between the evaluations that a step is chosen by; 0 for none.
     """
     adabn = {name: row for name in names if isinstance(row := rows[name], AdaBN)}
-    needed = dict.fromkeys([*names, *(row.of for row in adabn.values())])
+    needed = dict.fromkeys([*names, *(row.network for row in adabn.values())])
     recipes = {name: row for name in needed if isinstance(row := rows[name], Recipe)}
+    of = {name: AdaBN(row.network, rows[row.network]) for name, row in adabn.items()}
     train = partial(train_row, fabric, config, domains, evaluate_every)
+    train_or_adapt = adapting(fabric, config, domains["source"], train)
     classes = domains["source"].classes
-    results = load_or_train(fabric, config, recipes, train, classes)
-    adabn = {name: AdaBN(row.of, rows[row.of]) for name, row in adabn.items()}
-
-    def adapt(_: str, row: AdaBN) -> Result:
-        return adabn_row(fabric, config, domains["source"], results[row.of])
-
-    results |= load_or_train(fabric, config, adabn, adapt, classes)
+    results = load_or_train(fabric, config, {**recipes, **of}, train_or_adapt, classes)
     return {name: results[name] for name in names}
 
 

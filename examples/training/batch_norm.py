@@ -1,15 +1,14 @@
 """The running statistics of batch norm: which domain they follow, and over all processes."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.optim.swa_utils import update_bn
 
-__all__ = ["adabn", "average_running_statistics", "frozen_running_stats"]
+__all__ = ["average_running_statistics", "frozen_running_stats"]
 
 
 @contextmanager
@@ -24,21 +23,6 @@ def frozen_running_stats(network: nn.Module) -> Iterator[None]:
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
-
-
-def adabn(network: nn.Module, batches: Iterable[Tensor]) -> None:
-    """Replace the running statistics by those of target images; the weights stay.
-
-    This costs one pass without gradients. Compare every adaptation with it.
-
-    Reference: Li et al., *Revisiting Batch Normalization for Practical Domain Adaptation*, 2016.
-
-    Args:
-        network: any network with batch norm; its mode and momenta are restored.
-        batches: ``(B, C, H, W)`` each, as the network takes them. They count equally, so the last
-            one should be as large as the others.
-    """
-    update_bn(batches, network)
 
 
 def average_running_statistics(fabric: Fabric, network: nn.Module) -> None:

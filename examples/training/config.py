@@ -25,6 +25,7 @@ class TrainingConfig:
     target_root: Path | None = None  # folder of Cityscapes
     output: Path = Path("runs/gta2city")
     size: tuple[int, int] = (96, 192)  # height and width that the network sees
+    crop: tuple[int, int] | None = None  # height and width of random crops of that, to train on
     backbone: str = "lcnet_050"  # any timm backbone with features of stride 16 and 32
     pretrained: bool = False  # start from timm's ImageNet weights, fetched from the hub
     backbone_weights: Path | None = None  # the same from a file, under timm's names
@@ -49,6 +50,10 @@ class TrainingConfig:
             raise ValueError(
                 f"expected counts of at least 1 and a size of at least 32, got {given}"
             )
+        if self.crop is not None and not all(
+            32 <= crop <= side for crop, side in zip(self.crop, self.size, strict=True)
+        ):
+            raise ValueError(f"expected a crop from 32x32 to the size {self.size}, got {self.crop}")
         if self.pretrained and self.backbone_weights is not None:
             raise ValueError("expected --pretrained or --backbone-weights, got both")
         if ":" in self.backbone:

@@ -23,18 +23,18 @@ import torch.nn.functional as F
 from lightning_fabric import seed_everything
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.utils.data import DataLoader
 
 import gta2city
 from evaluation.protocol import merge_predictions
 from evaluation.results import read_results
-from evaluation.scoring import predict
+from evaluation.scoring import normalization, predict
 from files import folder_lock
 from gta2city import (
     Config,
     Row,
     adversarial_step,
     build_networks,
-    control_step,
     evaluate,
     main,
     make_batch,
@@ -46,13 +46,15 @@ from oracles import segmentation
 from oracles.loops import assert_equal_states, plain_loop, run_fit, taught_loop
 from oracles.street_files import write_gta5
 from self_training import Row as TaughtRow
+from self_training import control_step
 from self_training import train_row as train_taught_row
 from study.recipes import entropy_step
 from training.config import TrainingConfig
 from training.data import Batch
 from training.networks import Networks
 from training.teacher import SelfTraining
-from uda_seg.datasets import Sample
+from uda_seg.batch_norm import adapt_batch_norm
+from uda_seg.datasets import Cityscapes, Sample
 from uda_seg.discriminators import DepthwiseFC
 from uda_seg.metrics import confusion_matrix
 from uda_seg.models import BiSeNet, BiSeNetOutput
@@ -481,7 +483,15 @@ def test_the_whole_path(config, capsys):
         assert picture.width > 1000
         assert len(np.unique(np.asarray(picture.convert("RGB")).reshape(-1, 3), axis=0)) > 100
     assert not list(config.output.glob(".*"))
-    for name in ROWS:
+    source_only, control = (
+        BiSeNet.from_pretrained(config.output / name) for name in ("source-only", "control")
+    )
+    target = Cityscapes(config.target_root, size=(64, 128))
+    images = [batch.image / 255 for batch in DataLoader(target, config.batch_size)]
+    adapt_batch_norm(source_only, map(normalization(source_only), images))
+    for name, value in control.state_dict().items():  # its layout was channels-last meanwhile
+        torch.testing.assert_close(value, source_only.state_dict()[name], rtol=1e-4, atol=1e-5)
+    for name in ("source only", "adapted"):
         log = curves(config, name)
         rates = [event.value for event in log.Scalars("learning rate/segmenter")]
         assert rates == pytest.approx([4e-3 * (1 - step / 4) ** 0.9 for step in range(4)])

@@ -13,10 +13,10 @@ from kornia.augmentation import AugmentationSequential
 from torch import nn
 
 import gta2city
-from gta2city import Config, adversarial_step, control_step, fit, make_batch, source_step
+from gta2city import Config, adversarial_step, fit, make_batch, source_step
 from oracles.loops import loop_of
 from oracles.tiny import TinyNetwork
-from self_training import Row, self_training_step, train_row
+from self_training import Row, control_step, self_training_step, train_row
 from study.recipes import entropy_step
 from training.batch_norm import average_running_statistics
 from training.checkpoint import Checkpoint

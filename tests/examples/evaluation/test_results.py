@@ -17,7 +17,8 @@ from evaluation.results import (
     write_results,
 )
 from files import folder_lock
-from gta2city import Row, control_step
+from gta2city import Row
+from self_training import control_step
 from training.config import TrainingConfig
 from uda_seg.models import BiSeNet
 from uda_seg.transforms import FDA
@@ -37,7 +38,7 @@ def result():
 def test_a_row_comes_back_as_it_was_without_a_training(fabric, config):
     given, trained = result(), []
 
-    def train(name, row):
+    def train(name, row, _):
         trained.append((name, row))
         return given
 
@@ -99,7 +100,7 @@ def test_a_new_setting_at_its_default_invalidates_no_row_and_a_changed_one_is_na
 
 
 def test_rows_before_a_stop_are_kept_and_nothing_half_of_the_others(fabric, config):
-    def train(name, _):
+    def train(name, *_):
         if name == "second":
             raise KeyboardInterrupt
         return result()

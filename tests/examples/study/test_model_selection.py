@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from evaluation.results import Evaluation
-from gta2city import adversarial_step, build_networks, control_step
+from gta2city import adversarial_step, build_networks
+from self_training import control_step
 from study.model_selection import Evaluations, chosen_evaluations, label_free_criteria
 from study.recipes import Recipe, fda
 

@@ -4,8 +4,9 @@ from functools import partial
 
 import pytest
 
-from gta2city import adversarial_step, control_step
-from self_training import AdaBN
+from evaluation.adabn import AdaBN
+from gta2city import adversarial_step
+from self_training import control_step
 from study.recipes import ROWS, STUDY, Recipe, entropy_step
 from training.config import TrainingConfig, changed_settings
 from training.teacher import SelfTraining
@@ -40,6 +41,6 @@ def test_the_rows_differ_and_those_of_the_study_come_first():
 
 
 def test_each_row_with_target_statistics_is_of_one_that_is_trained():
-    others = [row.of for row in ROWS.values() if isinstance(row, AdaBN)]
+    others = [row.network for row in ROWS.values() if isinstance(row, AdaBN)]
     assert others
     assert all(isinstance(ROWS[name], Recipe) for name in others)

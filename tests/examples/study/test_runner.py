@@ -10,13 +10,14 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from data_tools.description import CITYSCAPES
+from evaluation.adabn import AdaBN
 from evaluation.pictures import save_comparison
 from evaluation.results import read_results, write_results
-from gta2city import Row, adversarial_step, control_step, segmentation_loss, source_step
+from gta2city import Row, adversarial_step, segmentation_loss, source_step
 from gta2city import train_row as train_plain_row
 from oracles.loops import plain_loop, taught_loop
-from self_training import AdaBN
 from self_training import Row as TaughtRow
+from self_training import control_step
 from self_training import train_row as train_taught_row
 from study.monitor import _KEYS, CollapseMonitor
 from study.recipes import ROWS, Recipe, fda
@@ -61,7 +62,7 @@ def test_every_row_can_be_trained(fabric, config, domains):
     assert list(results) == [*ROWS]
     for name, result in results.items():
         assert weights(result).isfinite().all(), name
-        of = ROWS[name].of if isinstance(ROWS[name], AdaBN) else None
+        of = ROWS[name].network if isinstance(ROWS[name], AdaBN) else None
         if of is not None:
             assert torch.equal(weights(result), weights(results[of]))
             assert not torch.equal(statistics(result), statistics(results[of]))

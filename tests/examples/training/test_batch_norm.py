@@ -5,7 +5,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from training.batch_norm import adabn, average_running_statistics, frozen_running_stats
+from training.batch_norm import average_running_statistics, frozen_running_stats
 
 
 def test_batches_are_normalised_by_themselves_but_leave_no_trace():
@@ -24,22 +24,6 @@ def test_each_momentum_comes_back_even_after_an_error():
     with pytest.raises(ValueError, match="expected 4D"), frozen_running_stats(network):
         network(torch.zeros(3))
     assert [norm.momentum for norm in network] == [0.3, None]
-
-
-def test_re_estimated_statistics_are_the_mean_over_the_batches_and_nothing_else_changes():
-    network = nn.Sequential(nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2, momentum=0.3)).eval()
-    network[1].running_mean.fill_(9)
-    weights = [parameter.clone() for parameter in network.parameters()]
-    batches = torch.randn(3, 4, 3, 8, 8) * 5 + 2
-    adabn(network, iter(batches))
-    features = torch.stack([network[0](batch) for batch in batches]).detach()
-    mean = features.mean((1, 3, 4)).mean(0)
-    variance = features.var((1, 3, 4)).mean(0)
-    torch.testing.assert_close(network[1].running_mean, mean)
-    torch.testing.assert_close(network[1].running_var, variance)
-    assert not network.training
-    assert network[1].momentum == 0.3
-    assert all(map(torch.equal, network.parameters(), weights))
 
 
 def test_one_process_has_nothing_to_average():

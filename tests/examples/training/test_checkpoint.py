@@ -9,7 +9,8 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from gta2city import Row, control_step
+from gta2city import Row
+from self_training import control_step
 from training.checkpoint import Checkpoint
 from training.config import TrainingConfig
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from gta2city import Row, adversarial_step, control_step
+from gta2city import Row, adversarial_step
 from manifests import differences
 from self_training import Row as TaughtRow
+from self_training import control_step
 from study.recipes import ROWS, Recipe, fda
 from training.config import TrainingConfig, changed_settings
 from uda_seg.transforms import FDA

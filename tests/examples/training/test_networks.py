@@ -131,8 +131,8 @@ def test_a_row_can_be_loaded_again_and_its_file_of_weights_stays_here(
 ):
     config = replace(config, backbone_weights=backbone_file, steps=2, warmup_steps=1)
 
-    def train(*row) -> Result:
-        return train_row(fabric, config, domains, *row)
+    def train(name, row, _) -> Result:
+        return train_row(fabric, config, domains, name, row)
 
     first = load_or_train(fabric, config, {"row": Row()}, train, CITYSCAPES)["row"]
     again = load_or_train(fabric, config, {"row": Row()}, None, CITYSCAPES)["row"]
