@@ -12,7 +12,7 @@ from study.model_selection import chosen_evaluations
 from study.recipes import Recipe
 from uda_seg.metrics import gap_recovered
 
-__all__ = ["selection_table", "study_table"]
+__all__ = ["selection_table", "spread", "study_table"]
 
 Results = Mapping[str, Mapping[int, Result]]
 _HEADER = (
@@ -46,7 +46,7 @@ def study_table(
         [
             (
                 name,
-                _spread(values),
+                spread(values),
                 ", ".join(f"{value:.1f}" for value in values),
                 _gain(values, scores),
                 _gap(values, scores),
@@ -76,7 +76,7 @@ def selection_table(results: Results) -> str:
         (
             name,
             *(
-                _spread([100 * each[way].miou for each in seeds]) if way in seeds[0] else "-"
+                spread([100 * each[way].miou for each in seeds]) if way in seeds[0] else "-"
                 for way in columns
             ),
         )
@@ -89,7 +89,7 @@ def _gain(values: Sequence[float], scores: Mapping[str, Sequence[float]]) -> str
     """Of each seed over its own control, since what a seed makes easy it makes easy for both."""
     if "control" not in scores:
         return "-"
-    return _spread([mine - its for mine, its in zip(values, scores["control"], strict=True)], "+")
+    return spread([mine - its for mine, its in zip(values, scores["control"], strict=True)], "+")
 
 
 def _gap(values: Sequence[float], scores: Mapping[str, Sequence[float]]) -> str:
@@ -98,7 +98,7 @@ def _gap(values: Sequence[float], scores: Mapping[str, Sequence[float]]) -> str:
     ends = list(zip(values, scores["no adaptation"], scores["target only"], strict=True))
     if any(oracle <= source_only for _, source_only, oracle in ends):
         return "no gap"
-    return _spread([100 * gap_recovered(*each) for each in ends])
+    return spread([100 * gap_recovered(*each) for each in ends])
 
 
 def _discriminator_cost(
@@ -115,6 +115,6 @@ def _discriminator_cost(
     return f"{parameters:,}", f"{counter.get_total_flops() / 2e9:.3f}"
 
 
-def _spread(values: Sequence[float], sign: str = "") -> str:
+def spread(values: Sequence[float], sign: str = "") -> str:
     """Mean and, of several, the standard deviation over seeds."""
     return f"{mean(values):{sign}.1f}" + (f" ± {stdev(values):.1f}" if len(values) > 1 else "")

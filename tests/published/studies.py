@@ -3,7 +3,8 @@
 from statistics import mean, stdev
 
 from evaluation.results import read_results
-from published import ROOT
+from published import ROOT, results
+from study.sweep_report import sweep_table
 from uda_seg.metrics import gap_recovered
 
 MAIN = (
@@ -107,6 +108,34 @@ def longer():
         yield name, spread(values), seeds(values), share
 
 
+def transfers(study):
+    found = scores(study)
+    for name, values in found.items():
+        gain = spread(over(values, found["control"]), "+")
+        yield name, spread(values), seeds(values), gain, spread(gap(values, found))
+
+
+def transfers_toy_city():
+    return transfers("no_training")
+
+
+def transfers_camvid():
+    return transfers("no_training_camvid")
+
+
+def statistics_of(name):
+    return sweep_table(results(name)["rows"])[1:]
+
+
+def statistics_toy_city():
+    return statistics_of("statistics")
+
+
+NO_TRAINING = (
+    transfers_toy_city,
+    transfers_camvid,
+    statistics_toy_city,
+)
 PAGES = {
     ablation: "docs/ablation.md",
     readme: "README.md",
@@ -114,4 +143,5 @@ PAGES = {
     camvid: "docs/self-training.md",
     parts: "docs/self-training.md",
     longer: "docs/self-training.md",
+    **dict.fromkeys(NO_TRAINING, "docs/no-training.md"),
 }
