@@ -31,7 +31,7 @@ from torch.utils.data import DataLoader, Subset
 from command_line import console, run_script
 from data_tools.catalogue import Name, classes_of, split_readers
 from data_tools.guess import name_of
-from evaluation.averaging import averaged
+from evaluation.averaging import Average, averaged
 from evaluation.loading import Classes, load_checkpoint
 from evaluation.pictures import colorize, save_error_maps
 from evaluation.protocol import are_of_cityscapes, merging
@@ -113,6 +113,11 @@ class Config:
                 "something else; choose another --output"
             )
 
+    @property
+    def average(self) -> Average | None:
+        """How several predictions of an image become one."""
+        return averaged(self.flip, self.scales, self.window)
+
 
 def main(config: Config) -> None:
     """Score every image once, over all processes, and write the report."""
@@ -144,8 +149,7 @@ def main(config: Config) -> None:
             if config.pictures:
                 samples = [data[index] for index in evenly_spaced(len(data), config.pictures)]
                 picture = folder / "pictures.png"
-                average = averaged(config.flip, config.scales, config.window)
-                options = {"size": config.size, "average": average}
+                options = {"size": config.size, "average": config.average}
                 save_error_maps(picture, samples, network, merged, classes=classes, **options)
     console().print(Markdown(text))
     console().print(f"see {config.output}", soft_wrap=True)
@@ -220,10 +224,8 @@ def confusion_matrices(
         Subset(data, mine), config.batch_size, num_workers=config.workers, collate_fn=list
     )
     batches = track(loader, "scoring", disable=not fabric.is_global_zero)
-    average = averaged(config.flip, config.scales, config.window)
-    predictions = (
-        pair for batch in batches for pair in predict_each(network, batch, config.size, average)
-    )
+    seen = config.size, config.average
+    predictions = (pair for batch in batches for pair in predict_each(network, batch, *seen))
     matrices = {}
     for index, (sample, ids) in zip(mine, predictions, strict=True):
         counted, label = merged.to(ids.device)[ids], sample.label.to(ids.device)

@@ -10,7 +10,7 @@ stopped run goes on with the same command. Give the roots and the size that the 
 trained with.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from files import folder_lock, write_json
 from manifests import require_same_settings
 from study.criteria import certainty_and_diversity
 from study.recipes import ROWS as RECIPES
-from study.sweep_report import OWN, WEIGHTS, Scores, write_report
+from study.sweep_report import OWN, WEIGHTS, Scores, sweep_table, write_report
 from training.config import TrainingConfig, changed_settings
 from training.distributed import open_fabric
 from training.domains import Domains, evenly_spaced, open_domains
@@ -121,7 +121,7 @@ def read_scores(file: Path, settings: Mapping[str, Any]) -> dict[str, dict[str, 
     """
     try:
         scores: dict[str, dict[str, Scores]] = require_same_settings(file, settings)["rows"]
-        write_report(file.parent, file.stem, scores)
+        sweep_table(scores)
     except (OSError, LookupError, TypeError, AttributeError, ValueError, StopIteration) as error:
         raise ValueError(
             f"expected {file} to be of this sweep, got something else: {error!r}; give another "
@@ -140,12 +140,12 @@ def sweep(fabric: Fabric, config: TrainingConfig, network: BiSeNet, domains: Dom
     scores: Scores = {"as trained": {"": score()}, "source weight": {}, "own": {}, "images": {}}
     source = estimate(network, domains.labelled, config)
     target = estimate(network, domains.unlabelled, config)
-    chosen: dict[str, float] = {}
+    unlabelled = [*normalized(network, domains.unlabelled, config, 24)]
+    scores["information"] = {}
     for weight in WEIGHTS:
         mix(network, source, target, weight)
         scores["source weight"][f"{weight}"] = score()
-        chosen[f"{weight}"] = information(network, domains.unlabelled, config)
-    scores["information"] = chosen
+        scores["information"][f"{weight}"] = information(network, unlabelled)
     mix(network, source, source, 0)
     for weight in OWN:
         with image_statistics(network, source_weight=weight):
@@ -175,10 +175,9 @@ def mix(
     network.load_state_dict(mixed, strict=False)
 
 
-def information(network: BiSeNet, data: SegmentationFolder, config: TrainingConfig) -> float:
-    """What tells good statistics without labels, on 24 of the target's training images."""
+def information(network: BiSeNet, batches: Iterable[Tensor]) -> float:
+    """What tells good statistics without labels, on images of the target."""
     network.eval()
-    batches = normalized(network, data, config, 24)
     return certainty_and_diversity(lambda images: network(images).logits, batches)["information"]
 
 

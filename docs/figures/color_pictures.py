@@ -4,13 +4,11 @@ PYTHONPATH=examples python docs/figures/color_pictures.py
 """
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 from matplotlib.figure import Figure
+from scenes import source_and_target
 
-from toy_city import write_toy_city
-from uda_seg.datasets import GTA5, Cityscapes
 from uda_seg.transforms import (
     fourier_domain_adaptation,
     match_histogram,
@@ -23,12 +21,7 @@ DOCS = Path(__file__).parent.parent
 
 def main() -> None:
     """Draw one source and one target scene, and write color-transfer.png."""
-    with TemporaryDirectory() as folder:
-        roots = write_toy_city(
-            Path(folder, "city"), source_images=1, target_train=1, target_val=1, size=(256, 512)
-        )
-        source = GTA5(roots[0])[0].image[None] / 255
-        target = Cityscapes(roots[1], "train")[0].image[None] / 255
+    source, target = source_and_target()
     panels = {
         "source": source,
         "target": target,

@@ -1,14 +1,12 @@
 """The pictures of docs/fda.md: PYTHONPATH=examples python docs/figures/fda_pictures.py."""
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from scenes import source_and_target
 
-from toy_city import write_toy_city
-from uda_seg.datasets import GTA5, Cityscapes
 from uda_seg.transforms import fourier_domain_adaptation
 
 DOCS = Path(__file__).parent.parent
@@ -17,12 +15,7 @@ BETAS = {0.01: "tab:orange", 0.05: "tab:green", 0.10: "tab:red"}
 
 def main() -> None:
     """Draw one source and one target scene, and write fda.png and fda-spectrum.png."""
-    with TemporaryDirectory() as folder:
-        roots = write_toy_city(
-            Path(folder, "city"), source_images=1, target_train=1, target_val=1, size=(256, 512)
-        )
-        source = GTA5(roots[0])[0].image[None] / 255
-        target = Cityscapes(roots[1], "train")[0].image[None] / 255
+    source, target = source_and_target()
     panels = {"source": source, "target": target}
     for beta in BETAS:
         panels[f"beta {beta:.2f}"] = fourier_domain_adaptation(source, target, beta).clamp(0, 1)

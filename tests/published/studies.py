@@ -59,11 +59,16 @@ def gap(values, found, suffix=""):
     return [100 * gap_recovered(*three) for three in zip(values, *ends, strict=True)]
 
 
-def ablation():
-    found = scores("ablation")
-    for name, values in found.items():
+def over_the_control(study, names=None):
+    found = scores(study)
+    for name in names or found:
+        values = found[name]
         gain = spread(over(values, found["control"]), "+")
         yield name, spread(values), seeds(values), gain, spread(gap(values, found))
+
+
+def ablation():
+    return over_the_control("ablation")
 
 
 def readme():
@@ -86,11 +91,7 @@ def toy_city():
 
 
 def camvid():
-    found = scores("camvid")
-    for name in MAIN:
-        values = found[name]
-        gain = spread(over(values, found["control"]), "+")
-        yield name, spread(values), seeds(values), gain, spread(gap(values, found))
+    return over_the_control("camvid", MAIN)
 
 
 def parts():
@@ -108,27 +109,16 @@ def longer():
         yield name, spread(values), seeds(values), share
 
 
-def transfers(study):
-    found = scores(study)
-    for name, values in found.items():
-        gain = spread(over(values, found["control"]), "+")
-        yield name, spread(values), seeds(values), gain, spread(gap(values, found))
-
-
 def transfers_toy_city():
-    return transfers("no_training")
+    return over_the_control("no_training")
 
 
 def transfers_camvid():
-    return transfers("no_training_camvid")
-
-
-def statistics_of(name):
-    return sweep_table(results(name)["rows"])[1:]
+    return over_the_control("no_training_camvid")
 
 
 def statistics_toy_city():
-    return statistics_of("statistics")
+    return sweep_table(results("statistics")["rows"])[1:]
 
 
 NO_TRAINING = (
