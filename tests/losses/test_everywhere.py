@@ -1,5 +1,7 @@
 """All losses under torch.compile and torch.func, on fake and meta tensors, in half precision."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch._subclasses import FakeTensorMode
@@ -7,7 +9,7 @@ from torch.func import grad, vmap
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from uda_seg import losses
-from uda_seg.losses import _banded, ohem_cross_entropy, upsampled_cross_entropy
+from uda_seg.losses import _banded, _banded_divergence, ohem_cross_entropy, upsampled_cross_entropy
 
 
 def maps(shape, stride=4, **options):
@@ -21,6 +23,10 @@ def ids(shape, *, device="cpu", **_):
 
 def logits_alone(shape, **options):
     return (maps(shape, **options),)
+
+
+def two_maps(shape, **options):
+    return maps(shape, **options), maps(shape, 8, **options)
 
 
 def with_labels(stride):
@@ -55,6 +61,11 @@ CASES = {  # by public name: a function of tensors, and what makes them for labe
     "adversarial": (
         lambda logits: losses.adversarial(logits, losses.Domain.SOURCE, objective="hinge"),
         logits_alone,
+    ),
+    "distillation over classes": (losses.distillation, two_maps),
+    "distillation over pixels": (
+        lambda *maps: losses.distillation(*maps, softmax_over="pixels", temperature=2.0),
+        two_maps,
     ),
     "entropy": (losses.entropy, logits_alone),
     "robust_entropy": (losses.robust_entropy, logits_alone),
@@ -155,6 +166,27 @@ def test_the_bands_are_made_on_the_device_of_the_scores():
     assert gradient.shape == scores.shape
 
 
+@needs_fake_gpus
+def test_the_bands_of_two_maps_are_made_on_their_device():
+    with FakeTensorMode(), OneDevice():
+        maps = [torch.randn(height, 2, 4, 6, device="cuda") for height in (3, 5)]
+        weights = torch.ones(8, 2, 6, device="cuda")
+        over_classes = _banded_divergence._class_forward._init_fn(*maps, 8)
+        over_pixels = _banded_divergence._pixel_forward._init_fn(*maps, weights, 8)
+        gradients = [
+            _banded_divergence._class_backward._init_fn(
+                over_classes[0], *maps, *over_classes[1:], 8
+            ),
+            _banded_divergence._pixel_backward._init_fn(
+                over_pixels[0], *maps, weights, *over_pixels[1:], 8
+            ),
+        ]
+    assert {each.shape for each in over_classes} == {weights.shape}
+    assert {each.shape for each in over_pixels} == {(1, 2, 4)}
+    for gradient in gradients:
+        assert (gradient.device, gradient.shape) == (maps[0].device, maps[0].shape)
+
+
 class Recorder(TorchDispatchMode):
     def __init__(self):
         super().__init__()
@@ -178,6 +210,32 @@ def test_no_interpolation_of_torchs_own_where_a_gpu_has_to_be_deterministic(name
         torch.use_deterministic_algorithms(False)
     assert recorder.names
     assert not [each for each in recorder.names if "upsample" in each]
+
+
+two_sizes = pytest.mark.parametrize("softmax_over", ["classes", "pixels"])
+
+
+@two_sizes
+@pytest.mark.parametrize("in_dims", [(0, 0), (0, None), (None, 0), (2, 1)])
+def test_vmap_and_grad_of_distillation_equal_a_loop(softmax_over, in_dims):
+    loss = partial(losses.distillation, softmax_over=softmax_over)
+    mapped = [
+        maps((2, 16, 24), stride)
+        if axis is None
+        else torch.stack([maps((2, 16, 24), stride) for _ in range(3)], axis)
+        for stride, axis in zip((4, 8), in_dims, strict=True)
+    ]
+    for function in (loss, grad(loss)):
+        expected = [
+            function(
+                *(
+                    each if axis is None else each.select(axis, index)
+                    for each, axis in zip(mapped, in_dims, strict=True)
+                )
+            )
+            for index in range(3)
+        ]
+        torch.testing.assert_close(vmap(function, in_dims)(*mapped), torch.stack(expected))
 
 
 labelled = pytest.mark.parametrize("loss", [upsampled_cross_entropy, ohem_cross_entropy])

@@ -54,3 +54,31 @@ def ohem_cross_entropy(logits, labels, weight, ignore_index, threshold, min_kept
     hard = sorted(hard_pixels(losses, labels != ignore_index, threshold, min_kept))
     total = sum(weights.flat[pixel] for pixel in hard)
     return sum(weights.flat[pixel] * losses.flat[pixel] for pixel in hard) / total if total else 0
+
+
+def divergence(student, teacher, weights, temperature, softmax_over):
+    """``(B, H, W)`` over classes or ``(B, K)`` over pixels, of logits of any size."""
+    student, teacher = (
+        bilinear(logits, weights.shape[-2:]) / temperature for logits in (student, teacher)
+    )
+    if softmax_over == "classes":
+        losses = np.zeros(weights.shape)
+        for image, row, column in np.ndindex(weights.shape):
+            ours, theirs = student[image, :, row, column], teacher[image, :, row, column]
+            losses[image, row, column] = _divergence(ours, theirs, np.ones(len(ours)))
+        return temperature**2 * losses * weights
+    losses = np.zeros(student.shape[:2])
+    for image, class_id in np.ndindex(losses.shape):
+        counted = weights[image] > 0
+        ours, theirs = student[image, class_id][counted], teacher[image, class_id][counted]
+        losses[image, class_id] = _divergence(ours, theirs, weights[image][counted])
+    return temperature**2 * losses
+
+
+def _divergence(student, teacher, weights):
+    """KL of the softmax of the teacher's scores from the student's, each as often as it weighs."""
+    if len(weights) == 0:
+        return 0.0
+    log_ours = student - np.logaddexp.reduce(student + np.log(weights))
+    log_theirs = teacher - np.logaddexp.reduce(teacher + np.log(weights))
+    return (weights * np.exp(log_theirs) * (log_theirs - log_ours)).sum()

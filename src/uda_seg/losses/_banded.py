@@ -1,22 +1,16 @@
 """Cross entropy of bilinearly up-sampled logits, computed in bands of rows that fit the cache.
 
-Bilinear interpolation is linear along the width, then along the height. The first goes in one
-piece, while the image is still low; the second band by band. Each band overwrites the one before,
-so that nothing of size ``(B, K, H, W)`` ever exists, and backward makes the bands anew.
-
-Scores are logits to base 2, since torch vectorises ``exp2`` better than ``exp``.
+Each band overwrites the one before, and backward makes the bands anew.
 """
 
 import math
-from collections.abc import Iterator
-from typing import Any
 
 import torch
-import torch.nn.functional as F
-from einops import rearrange, repeat
+from einops import rearrange
 from torch import Tensor
 
-from uda_seg.losses._bands import bands_of
+from uda_seg.losses._bands import bands_of, widen
+from uda_seg.losses._operators import differentiable
 
 __all__ = ["banded_cross_entropy"]
 
@@ -27,20 +21,9 @@ def banded_cross_entropy(logits: Tensor, labels: Tensor, ignore_index: int) -> T
     ``logits`` are ``(B, K, h, w)`` in float32 or float64, ``labels`` int64 ``(B, H, W)``. An
     ignored pixel reads as class 0: the caller has to weigh it by zero.
     """
-    rows = rearrange(logits, "b k h w -> h (b k) w") / math.log(2)
-    wide = rearrange(_widen(rows, labels.shape[-1]), "h (b k) w -> h b k w", b=len(logits))
-    forward = _forward if torch.compiler.is_compiling() else _BandedCrossEntropy.apply
-    losses: Tensor = forward(wide, rearrange(labels, "b h w -> h b w"), ignore_index)[0]
+    scores = widen(logits, labels.shape[-1])
+    losses, _ = _cross_entropy(scores, rearrange(labels, "b h w -> h b w"), ignore_index)
     return rearrange(losses, "h b w -> b h w")
-
-
-def _widen(rows: Tensor, width: int) -> Tensor:
-    """Linear interpolation of the last axis."""
-    if rows.is_cpu:
-        return F.interpolate(rows, size=width, mode="linear", align_corners=False)
-    # To the same values; takes twice the time on a CPU, but has a deterministic backward on a GPU.
-    size = (rows.shape[1], width)
-    return F.interpolate(rows[None], size=size, mode="bilinear", align_corners=False)[0]
 
 
 # Operators of their own, so that torch.compile sees one node each and does not unroll the bands.
@@ -48,9 +31,9 @@ def _widen(rows: Tensor, width: int) -> Tensor:
 def _forward(scores: Tensor, labels: Tensor, ignore_index: int) -> tuple[Tensor, Tensor]:
     """Cross entropy ``(H, B, W)`` of ``(h, B, K, W)``, and what each softmax is divided by."""
     losses, log2_sums = scores.new_empty(labels.shape), scores.new_empty(labels.shape)
-    for band in bands_of(scores, labels, ignore_index):
+    for band in bands_of(scores, len(labels)):
         highest = band.scores.amax(dim=2, keepdim=True)
-        true = band.scores.sub_(highest).gather(2, band.classes)
+        true = band.scores.sub_(highest).gather(2, _classes(labels[band.rows], ignore_index))
         total = torch.sum(band.scores.exp2_(), 2, True, out=log2_sums[band.rows].unsqueeze(2))
         log2_total = total.log2_()
         torch.sub(log2_total, true, out=losses[band.rows].unsqueeze(2)).mul_(math.log(2))
@@ -64,12 +47,18 @@ def _backward(
 ) -> Tensor:
     """Gradient of the scores, from that of the losses: softmax less the label as one-hot."""
     result = scores.new_zeros(scores.shape)
-    for band in bands_of(scores, labels, ignore_index):
+    for band in bands_of(scores, len(labels)):
         factor = gradient[band.rows].unsqueeze(2) * math.log(2)
         softmax = band.scores.sub_(log2_sums[band.rows].unsqueeze(2)).exp2_()
-        band_gradient = softmax.mul_(factor).scatter_add_(2, band.classes, -factor)
+        classes = _classes(labels[band.rows], ignore_index)
+        band_gradient = softmax.mul_(factor).scatter_add_(2, classes, -factor)
         result[band.near].flatten(1).addmm_(band.weights.T, band_gradient.flatten(1))
     return result
+
+
+def _classes(labels: Tensor, ignore_index: int) -> Tensor:
+    """Labels ``(R, B, W)`` as ``(R, B, 1, W)``, 0 where ignored."""
+    return labels.masked_fill(labels == ignore_index, 0).unsqueeze(2)
 
 
 @_forward.register_fake
@@ -84,69 +73,9 @@ def _(
     return scores.new_empty(scores.shape)
 
 
-def _remember(ctx: Any, inputs: tuple[Tensor, Tensor, int], output: tuple[Tensor, Tensor]) -> None:
-    scores, labels, ctx.ignore_index = inputs
-    ctx.save_for_backward(scores, labels, output[1])
-
-
-def _differentiate(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor, None, None]:
-    return _backward(gradient, *ctx.saved_tensors, ctx.ignore_index), None, None
-
-
-_forward.register_autograd(_differentiate, setup_context=_remember)
-
-
-# torch.func cannot transform what register_autograd makes; torch.compile traces nothing else well.
-class _BandedCrossEntropy(torch.autograd.Function):
-    generate_vmap_rule = True
-    forward = staticmethod(_forward)
-    setup_context = staticmethod(_remember)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor, None, None]:
-        return _Gradient.apply(gradient, *ctx.saved_tensors, ctx.ignore_index), None, None
-
-
-class _Gradient(torch.autograd.Function):
-    generate_vmap_rule = True
-    forward = staticmethod(_backward)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        """Keep nothing."""
-
-    @staticmethod
-    def backward(_ctx: Any, _gradient: Tensor) -> None:
-        raise RuntimeError(
-            "expected the cross entropy of coarse logits to be differentiated once, got a second "
-            "derivative; F.cross_entropy of F.interpolate has one"
-        )
-
-
-@_forward.register_vmap
-def _(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Any, tuple[int, int]]:
-    outputs = _forward(*_with_mapped_images(info.batch_size, in_dims, inputs))
-    return tuple(_apart(info.batch_size, output) for output in outputs), (0, 0)
-
-
-@_backward.register_vmap
-def _(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Tensor, int]:
-    result = _backward(*_with_mapped_images(info.batch_size, in_dims, inputs))
-    return _apart(info.batch_size, result), 0
-
-
-def _with_mapped_images(
-    size: int, in_dims: tuple[int | None, ...], inputs: tuple[Any, ...]
-) -> Iterator[Any]:
-    """Tensors in which the mapped axis has joined that of the images, and what else there is."""
-    for value, axis in zip(inputs, in_dims, strict=True):
-        if not isinstance(value, Tensor):
-            yield value
-        elif axis is None:
-            yield repeat(value, "h b ... -> h (v b) ...", v=size)
-        else:
-            yield rearrange(value.movedim(axis, 0), "v h b ... -> h (v b) ...")
-
-
-def _apart(size: int, tensor: Tensor) -> Tensor:
-    return rearrange(tensor, "h (v b) ... -> v h b ...", v=size)
+_cross_entropy = differentiable(
+    _forward,
+    _backward,
+    twice="expected the cross entropy of coarse logits to be differentiated once, got a second "
+    "derivative; F.cross_entropy of F.interpolate has one",
+)

@@ -7,7 +7,7 @@ from torch import Tensor
 from uda_seg.losses._banded import banded_cross_entropy
 from uda_seg.losses._readable import is_readable
 
-__all__ = ["pixel_losses", "upsampled_cross_entropy", "weighted_mean"]
+__all__ = ["Reduction", "pixel_losses", "upsampled_cross_entropy", "weighted_mean"]
 
 Reduction = Literal["mean", "sum", "none"]
 
