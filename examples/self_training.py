@@ -4,9 +4,11 @@ r"""Adapt a real-time network by self-training: its own moving average labels th
 
 trains two networks on the toy city, from one seed and with equal steps: one on labelled source
 images under strong augmentation (source only), one by self-training as well: FDA, an EMA teacher,
-ClassMix (DACS) and masked consistency (MIC). Both are evaluated once more with AdaBN: with the
+ClassMix (DACS) and masked consistency (MIC). Both are evaluated again with AdaBN: with the
 batch-norm statistics of target images. ``--no-class-mix``, ``--no-masked``, ``--no-strong``,
-``--beta None`` and ``--no-photometric`` leave a part out. On real data, with an ImageNet backbone:
+``--beta None`` and ``--no-photometric`` leave a part out. With ``--teacher`` a network that is
+trained already, a larger one say, teaches a third one (distilled). On real data, with an ImageNet
+backbone:
 
     python examples/self_training.py --source-root GTA5 --target-root cityscapes --size 512 1024 \
         --backbone resnet18 --pretrained --steps 40000 --warmup-steps 2000 --learning-rate 4e-4 \
@@ -15,6 +17,7 @@ batch-norm statistics of target images. ``--no-class-mix``, ``--no-masked``, ``-
 ``ablation.py --rows`` trains the same rows over several seeds.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -23,14 +26,15 @@ from typing import Any, NamedTuple
 
 import torch
 from lightning_fabric import Fabric
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 import gta2city
 from command_line import run_script
 from evaluation.adabn import AdaBN, adapting
+from evaluation.loading import load_checkpoint
 from evaluation.results import Result, load_or_train, log_result, show_results
-from evaluation.scoring import evaluate
+from evaluation.scoring import evaluate, normalization
 from gta2city import (
     Losses,
     build_networks,
@@ -43,6 +47,7 @@ from training.batch_norm import frozen_running_stats
 from training.checkpoint import Checkpoint
 from training.config import TrainingConfig
 from training.data import Batch, Pair, PairedBatches
+from training.distillation import Distillation, distillation_step
 from training.distributed import open_fabric
 from training.domains import Domains, labelled_counts, open_domains
 from training.logger import TrainingLogger
@@ -56,6 +61,7 @@ from training.teacher import (
     update_teacher,
 )
 from uda_seg.discriminators import DepthwiseFC
+from uda_seg.models import BiSeNet
 from uda_seg.pseudo_labels import confident_share, pseudo_label
 from uda_seg.transforms import FDA
 
@@ -73,6 +79,16 @@ class Config:
     beta: float | None = 0.05  # of FDA on the source, in [0, 0.5]; None leaves it out
     photometric: bool = True  # strong augmentation of the source, in all rows
     rare_classes: bool = False  # draw source images by the rarest classes that they hold
+    teacher: str | None = None  # a trained network: a folder, or a name on the hub
+    temperature: float = 1.0  # of the teacher's softmax, and of the network's that it teaches
+    source_free: bool = False  # learn from the teacher on target images alone
+
+    def __post_init__(self) -> None:
+        """Refuse what would otherwise fail after the first rows, or go unnoticed."""
+        if not 0 < self.temperature < math.inf:
+            raise ValueError(f"expected --temperature above 0, got {self.temperature}")
+        if self.teacher is None and (self.source_free or self.temperature != 1):
+            raise ValueError("expected --source-free and --temperature beside a --teacher alone")
 
 
 @dataclass(frozen=True)
@@ -85,11 +101,15 @@ class Row(gta2city.Row):
     rare_classes: bool = False  # labelled images are drawn by the rarest classes that they hold
     discriminator: type[nn.Module] = DepthwiseFC  # idle, unless the step trains it
     self_training: SelfTraining | None = None
+    distillation: Distillation | None = None
 
     def __post_init__(self) -> None:
         """Refuse what would otherwise go unnoticed."""
-        if self.self_training is not None and self.step is not source_step:
-            raise ValueError(f"expected no step beside self-training, got {self.step}")
+        ways = self.self_training, self.distillation
+        if (self.step is not source_step) + sum(each is not None for each in ways) > 1:
+            raise ValueError(
+                f"expected a step, self-training or distillation, got {self.step} and {ways}"
+            )
 
 
 class Training(NamedTuple):
@@ -154,12 +174,18 @@ def self_training_step(
     return {**losses, **statistics, "target/confident share": confidence.mean()}
 
 
+def load_teacher(fabric: Fabric, name: str, domains: Domains) -> BiSeNet:
+    """A trained network of the same classes, in evaluation mode."""
+    network = load_checkpoint(name, classes=domains.classes).network.to(fabric.device)
+    return network.to(memory_format=torch.channels_last).eval()
+
+
 def prepare_training(
     fabric: Fabric, config: TrainingConfig, domains: Domains, row: Row
 ) -> Training:
     """Networks, batches and the step of a row, which a warm-up on the source precedes.
 
-    A teacher begins with the statistics of the images that it labels, so the warm-up is then the
+    An average begins with the statistics of the images that it labels, so the warm-up is then the
     control's. The weights do not depend on that.
     """
     networks = build_networks(fabric, config, len(domains.classes), row.discriminator)
@@ -169,6 +195,17 @@ def prepare_training(
         teacher = build_teacher(networks.network, row.self_training)
         row_step = partial(self_training_step, teacher=teacher, settings=row.self_training)
         warmup_step = control_step
+    if row.distillation is not None:  # its teacher is trained already, and needs no warm-up
+        trained = load_teacher(fabric, row.distillation.teacher, domains)
+        normalize = normalization(trained).to(fabric.device)
+
+        def taught(images: Tensor) -> Tensor:
+            logits: Tensor = trained(normalize(images), size="native").logits
+            return logits
+
+        warmup_step = row_step = partial(
+            distillation_step, source_step, teacher=taught, settings=row.distillation
+        )
     counts = labelled_counts(fabric, config, domains) if row.rare_classes else None
 
     def step(done: int, pair: Pair) -> Losses:
@@ -206,11 +243,18 @@ def main(config: Config) -> None:
     taught = replace(source_only, style=fda, rare_classes=config.rare_classes)
     taught = replace(taught, self_training=config.self_training)
     trained = {"source only": source_only, "self-training": taught}
-    rows = trained | {f"{name} + AdaBN": AdaBN(name, row) for name, row in trained.items()}
+    adapted = {f"{name} + AdaBN": AdaBN(name, row) for name, row in trained.items()}
+    if config.teacher is not None:
+        settings = Distillation(config.teacher, config.temperature, not config.source_free)
+        trained["distilled"] = replace(source_only, distillation=settings)
+    rows = trained | adapted
     fabric = open_fabric(training.precision)
     domains = open_domains(fabric, training)
+    teacher = None if config.teacher is None else load_teacher(fabric, config.teacher, domains)
     train = adapting(fabric, training, domains, partial(train_row, fabric, training, domains))
     results = load_or_train(fabric, training, rows, train, domains.classes)
+    if teacher is not None:
+        results["teacher"] = Result(teacher, evaluate(fabric, training, teacher, domains), 0.0)
     if fabric.is_global_zero:
         show_results(config, training, results, domains)
 
