@@ -26,12 +26,21 @@ __all__ = [
     "predict",
     "predict_each",
     "predict_logits",
+    "resize",
 ]
 
 
 def normalization(network: BiSeNet) -> Normalize:
     """What makes of RGB in [0, 1] what the network's backbone expects."""
     return Normalize(*map(torch.tensor, network.normalization))
+
+
+def resize(images: Tensor, size: tuple[int, int] | None) -> Tensor:
+    """From uint8 to [0, 1], at another size; without one at their own."""
+    images = images / 255
+    if size is None:
+        return images
+    return F.interpolate(images, size=size, mode="bicubic", antialias=True).clamp(0, 1)
 
 
 @torch.inference_mode()
@@ -53,10 +62,7 @@ def predict_logits(
     """
     require_memory(*label_size)
     network.eval()
-    images = images.to(next(network.parameters()).device) / 255
-    if size is not None:
-        images = F.interpolate(images, size=size, mode="bicubic", antialias=True).clamp(0, 1)
-    images = normalization(network)(images)
+    images = normalization(network)(resize(images.to(next(network.parameters()).device), size))
     if average is None:
         logits: Tensor = network(images, size=label_size).logits
         return logits

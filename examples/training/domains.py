@@ -18,11 +18,13 @@ from training.held_out import require_few_pixels, require_labels
 from uda_seg.datasets import SegmentationFolder, class_counts
 
 __all__ = [
+    "HELD_OUT",
     "Domains",
     "Labels",
     "evenly_spaced",
     "labelled_counts",
     "open_domains",
+    "split_reader",
 ]
 
 Labels = Literal["source", "target"]
@@ -52,13 +54,14 @@ _SOURCES: dict[Name, tuple[str, ...]] = {  # the first of these splits that ther
     "synthia": ("all",),
     "folder": ("all", "train"),
 }
-_HELD_OUT: dict[Name, tuple[str, ...]] = {
+HELD_OUT: dict[Name, tuple[str, ...]] = {
     "cityscapes": ("val",),
     "idd": ("val",),
     "bdd100k": ("val",),
     "camvid": ("test",),  # its validation split is one clip of near duplicates
     "folder": ("val", "test"),
 }
+"""The targets, and of each the splits that it may be evaluated on, the first that there is."""
 
 
 def open_domains(fabric: Fabric, config: TrainingConfig, *, labels: Labels = "source") -> Domains:
@@ -81,16 +84,18 @@ def open_domains(fabric: Fabric, config: TrainingConfig, *, labels: Labels = "so
         raise ValueError("expected --source-root and --target-root together, or neither")
     source, target = detect(source_root), detect(target_root)
     fabric.print(f"{source_root}, read as {source}\n{target_root}, read as {target}")
-    if source not in _SOURCES or target not in _HELD_OUT:
+    if source not in _SOURCES or target not in HELD_OUT:
         raise ValueError(
             f"expected a source out of {', '.join(_SOURCES)} and a target out of "
-            f"{', '.join(_HELD_OUT)}, got {source} in {source_root} and {target} in {target_root}"
+            f"{', '.join(HELD_OUT)}, got {source} in {source_root} and {target} in {target_root}"
         )
     classes = _classes_of_both(source, source_root, target, target_root)
-    train = _split(target, target_root, ("train",))
-    labelled_split = train if labels == "target" else _split(source, source_root, _SOURCES[source])
+    train = split_reader(target, target_root, ("train",))
+    labelled_split = (
+        train if labels == "target" else split_reader(source, source_root, _SOURCES[source])
+    )
     labelled = _open(labelled_split, size=config.size)
-    held_out = _open(_split(target, target_root, _HELD_OUT[target]))
+    held_out = _open(split_reader(target, target_root, HELD_OUT[target]))
     require_labels(held_out)
     require_few_pixels(held_out)
     unlabelled = train(size=config.size, labels=False)
@@ -114,8 +119,12 @@ def _classes_of_both(
     return classes
 
 
-def _split(name: Name, root: Path, wanted: tuple[str, ...]) -> Reader:
-    """The first of the wanted splits that has images."""
+def split_reader(name: Name, root: Path, wanted: tuple[str, ...]) -> Reader:
+    """The first of the wanted splits that has images.
+
+    Raises:
+        ValueError: if none has.
+    """
     readers = split_readers(name, root)
     declared = {split: readers[split] for split in wanted if split in readers}
     with suppress(FileNotFoundError):

@@ -9,11 +9,14 @@ import tyro
 from onnxruntime import InferenceSession
 
 from data_tools.description import Class
-from deployment import onnx_file
+from deployment import onnx_file, quantization
 from deployment.model import ExportModel
 from deployment.onnx_file import CHECKED, check_onnx, compare_outputs, write_onnx
 from evaluation.loading import save_network
+from evaluation.scoring import evaluate
 from scripts import load_script
+from training.domains import open_domains
+from uda_seg.metrics import iou_from_confusion
 from uda_seg.models import BiSeNet
 
 export = load_script("export")
@@ -207,3 +210,79 @@ class TestConfig:
         monkeypatch.setattr(onnx_file, "check_onnx", lambda *a: seen.append(a[2]) or iter(()))
         main(Config(output=tmp_path / "network.onnx", backbone="test_resnet"))
         assert seen[0].head.classify.out_channels == 19
+
+
+@pytest.fixture(scope="module")
+def streets(tmp_path_factory):
+    """A network of the toy city's classes."""
+    folder = tmp_path_factory.mktemp("streets") / "network"
+    tiny(19).save_pretrained(folder, config={"num_classes": 19, "backbone": "test_resnet"})
+    return str(folder)
+
+
+@pytest.mark.usefixtures("unchecked")
+class TestInt8:
+    @pytest.fixture
+    def unchecked(self, monkeypatch):
+        """The float file is checked above."""
+        monkeypatch.setattr(onnx_file, "check_onnx", lambda *_: iter(()))
+
+    def settings(self, network, city, output, **changes):
+        return Config(network, output, int8=city.target_root, size=(64, 128), **changes)
+
+    def test_writes_the_verdict_beside_the_file(
+        self, streets, city, tmp_path, capsys, fabric, config
+    ):
+        path = tmp_path / "city.onnx"
+        status = main(self.settings(streets, city, path, calibration_images=2))
+        verdict = json.loads((tmp_path / "city.json").read_text())
+        assert status == (1 if verdict["problems"] else 0)
+        assert (verdict["images"], verdict["size"]) == (4, [64, 128])
+        confusion = evaluate(fabric, config, tiny(19), open_domains(fabric, config))
+        expected = 100 * iou_from_confusion(confusion).nanmean().item()
+        assert verdict["miou"]["float"] == pytest.approx(expected, abs=0.01)
+        assert 0.5 < verdict["same_class"] <= 1
+        assert all(0 <= each <= 100 for each in verdict["miou"].values())
+        assert all(each > 0 for each in verdict["milliseconds"].values())
+        printed = " ".join(capsys.readouterr().out.split())
+        assert "int8 against float, 4 images at 64x128: the same class on" in printed
+        kinds = {node.op_type for node in onnx.load(path).graph.node}
+        assert "QuantizeLinear" in kinds
+        assert sorted(each.name for each in tmp_path.iterdir()) == ["city.json", "city.onnx"]
+
+    def test_without_labels_there_is_no_miou_and_a_poor_verdict_is_the_status(
+        self, streets, city, tmp_path, monkeypatch
+    ):
+        monkeypatch.setattr(quantization.Verdict, "problems", ["poor"])
+        root = tmp_path / "root"
+        shutil.copytree(city.target_root / "leftImg8bit", root / "leftImg8bit")
+        settings = Config(streets, tmp_path / "city.onnx", int8=root, size=(64, 128))
+        assert main(settings) == 1
+        verdict = json.loads((tmp_path / "city.json").read_text())
+        assert verdict["miou"] == {"float": None, "int8": None}
+
+    def test_a_verdict_that_is_there_is_not_replaced_unasked(self, city, tmp_path):
+        (tmp_path / "city.json").touch()
+        with pytest.raises(FileExistsError, match=r"city\.json is there already; --overwrite"):
+            self.settings(None, city, tmp_path / "city.onnx")
+
+    def test_a_network_of_other_classes_is_refused(self, folder, city, tmp_path):
+        with pytest.raises(ValueError, match=r"expected the network's classes \['road', 'tram'"):
+            main(self.settings(str(folder), city, tmp_path / "city.onnx"))
+
+    def test_a_source_is_no_target(self, streets, city, tmp_path):
+        settings = Config(streets, tmp_path / "city.onnx", int8=city.source_root)
+        with pytest.raises(ValueError, match=r"expected a target out of .* got gta5"):
+            main(settings)
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"half": True, "int8": Path()}, "--int8 or --half, got both"),
+            ({"size": (64, 128)}, "--size beside --int8 alone"),
+            ({"int8": Path(), "calibration_images": 0}, "at least one image"),
+        ],
+    )
+    def test_settings_without_a_meaning_are_refused(self, tmp_path, changes, message):
+        with pytest.raises(ValueError, match=message):
+            Config(output=tmp_path / "city.onnx", **changes)

@@ -1,0 +1,69 @@
+"""An exported file in ONNX Runtime, as a function of images."""
+
+import ast
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from onnxruntime import InferenceSession, SessionOptions
+from onnxruntime.capi.onnxruntime_pybind11_state import InvalidGraph, InvalidProtobuf, NoSuchFile
+from torch import Tensor
+
+__all__ = ["ExportedNetwork"]
+
+
+class ExportedNetwork:
+    """A file of ``export.py``: RGB in [0, 1] to class ids, whatever it takes and gives.
+
+    Args:
+        path: the file; its metadata tell what images it takes.
+        threads: of the processor; all by default.
+
+    Attributes:
+        classes: their names, in the order of the ids.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is none that ``export.py`` wrote.
+    """
+
+    def __init__(self, path: Path, threads: int | None = None) -> None:
+        options = SessionOptions()
+        options.intra_op_num_threads = threads or 0
+        options.log_severity_level = 3  # errors alone
+        try:
+            self.session = InferenceSession(path, options, ["CPUExecutionProvider"])
+            about = self.session.get_modelmeta().custom_metadata_map
+            self._pixels = about["pixels"]
+            self._mean, self._std = (
+                np.float32(ast.literal_eval(about[name])).reshape(-1, 1, 1)
+                for name in ("mean", "std")
+            )
+            self.classes: list[str] = json.loads(about["classes"])
+        except NoSuchFile as error:
+            raise FileNotFoundError(f"expected an ONNX file, got {path}, which is none") from error
+        except (InvalidGraph, InvalidProtobuf, KeyError, ValueError, SyntaxError) as error:
+            raise ValueError(
+                f"expected an ONNX file that examples/export.py wrote, got {path}: {error!r}"
+            ) from error
+
+    def feed(self, images: Tensor) -> Mapping[str, NDArray[Any]]:
+        """Inputs of the session for images ``(B, C, H, W)`` in [0, 1]."""
+        pixels: NDArray[Any] = images.cpu().numpy()
+        if self._pixels == "uint8":
+            pixels = (255 * pixels).round().astype(np.uint8)
+        elif self._pixels == "normalized":
+            pixels = (pixels - self._mean) / self._std
+        return {"images": pixels}
+
+    def class_ids(self, images: Tensor, size: tuple[int, int]) -> Tensor:
+        """Ids ``(B, *size)`` of images ``(B, C, H, W)`` in [0, 1]."""
+        output = torch.from_numpy(self.session.run(None, self.feed(images))[0])
+        if output.ndim == 4:
+            return F.interpolate(output, size, mode="bilinear").argmax(dim=1)
+        return F.interpolate(output[:, None], size, mode="nearest-exact")[:, 0].long()
