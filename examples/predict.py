@@ -5,17 +5,17 @@ r"""Predict a picture, a folder of pictures or a video, and write overlays with 
 Pictures keep their names and sub-folders; a video becomes NAME.mp4 with its own times and shape,
 without sound. What cannot be read is left out and named; docs/evaluation.md says what else. Give
 the size that the network was trained at: it sees each image at that size, and its prediction comes
-back at the image's own. The images a second that it shows include reading and writing.
+back at the image's own. A file that ``export.py`` wrote, such as ``runs/city.onnx``, is run by ONNX
+Runtime. Reading, the network and writing overlap; the images a second are those of the whole.
 """
 
-import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
 import tyro
@@ -24,12 +24,14 @@ from rich.progress import Progress, TextColumn
 from torch import Tensor
 
 from command_line import console, name_extra, run_script
-from evaluation.loading import Trained, load_checkpoint
+from evaluation.loading import Classes, classes_named, load_checkpoint
+from evaluation.overlays import find_targets, is_video
 from evaluation.pictures import Picture, overlay
-from evaluation.scoring import predict
+from evaluation.scoring import predict, resize
 from files import atomic_path
+from overlap import ahead
 from uda_seg.batch_norm import image_statistics
-from uda_seg.datasets import IMAGE_SUFFIXES, read_image
+from uda_seg.datasets import read_image
 from uda_seg.models import BiSeNet
 
 T = TypeVar("T")
@@ -41,7 +43,8 @@ class Config:
     """What to predict, and with what."""
 
     network: tyro.conf.Positional[str]
-    """What save_pretrained wrote, a folder or a name on the hub; or a file of weights."""
+    """What save_pretrained wrote, a folder or a name on the hub; a file of weights; or an ONNX file
+    of export.py."""
     images: tyro.conf.Positional[Path]
     """A picture, a folder of pictures, or a video."""
     output: Path = Path("runs/predict")
@@ -63,25 +66,68 @@ class Config:
             raise ValueError(f"expected an opacity in [0, 1], got {self.opacity}")
         if self.adapt is not None and not 0 < self.adapt <= 1:
             raise ValueError(f"expected --adapt above 0 and up to 1, got {self.adapt}")
+        if self.network.endswith(".onnx") and (self.adapt or self.backbone):
+            raise ValueError("expected a network of torch for --adapt and --backbone, got ONNX")
         if self.size is not None and min(self.size) < 32:
             raise ValueError(f"expected a size of at least 32x32, got {self.size}")
+
+
+class Predictor(NamedTuple):
+    """What gives an image its classes."""
+
+    class_ids: Callable[[Tensor], Tensor]
+    """Of a uint8 image ``(3, H, W)``, ``(H, W)``."""
+    classes: Classes
 
 
 def main(config: Config) -> None:
     """Write all overlays; name and leave out what cannot be read."""
     left_out: list[str] = []
-    targets = find_targets(config, left_out)
-    trained = load_checkpoint(config.network, config.backbone)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    trained.network.to(device).to(memory_format=torch.channels_last)
-    with adapted(config, trained.network):
+    targets = find_targets(
+        config.images, config.output, overwrite=config.overwrite, left_out=left_out
+    )
+    with open_predictor(config) as predictor:
         if is_video(config.images):
-            predict_video(config, trained, targets[config.images], left_out)
+            predict_video(config, predictor, targets[config.images], left_out)
         else:
-            predict_pictures(config, trained, targets, left_out)
+            predict_pictures(config, predictor, targets, left_out)
     for line in left_out:
         console().print(f"left out {line}", soft_wrap=True)
     console().print(f"see {config.output}", soft_wrap=True)
+
+
+@contextmanager
+def open_predictor(config: Config) -> Iterator[Predictor]:
+    """A network in torch, normalising as ``--adapt`` says, or an exported one."""
+    if config.network.endswith(".onnx"):
+        with name_extra("export"):
+            from deployment.runtime import ExportedNetwork
+        exported = ExportedNetwork(Path(config.network))
+
+        def run(pixels: Tensor) -> Tensor:
+            height, width = pixels.shape[1:]
+            images = resize(pixels[None], seen_size(config, pixels))
+            return exported.class_ids(images, (height, width))[0]
+
+        yield Predictor(run, classes_named(exported.classes))
+        return
+    network, classes = load_checkpoint(config.network, config.backbone)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    network.to(device).to(memory_format=torch.channels_last)
+
+    def forward(pixels: Tensor) -> Tensor:
+        height, width = pixels.shape[1:]
+        size = seen_size(config, pixels)
+        return predict(network, pixels[None], size=size, label_size=(height, width))[0]
+
+    with adapted(config, network):
+        yield Predictor(forward, classes)
+
+
+def seen_size(config: Config, pixels: Tensor) -> tuple[int, int]:
+    """The size that the network sees of an image: what is asked for, or its own."""
+    height, width = pixels.shape[1:]
+    return config.size or (max(32, height), max(32, width))
 
 
 def adapted(config: Config, network: BiSeNet) -> AbstractContextManager[None]:
@@ -92,77 +138,42 @@ def adapted(config: Config, network: BiSeNet) -> AbstractContextManager[None]:
     return image_statistics(network, source_weight=config.adapt, momentum=momentum)
 
 
-def is_video(path: Path) -> bool:
-    """Whether this is neither a folder nor named like a picture."""
-    return not path.is_dir() and path.suffix.lower() not in IMAGE_SUFFIXES
-
-
-def find_targets(config: Config, left_out: list[str]) -> dict[Path, Path]:
-    """Map each file to its overlay; refuse whatever would overwrite something."""
-    images, output = config.images, config.output
-    if not images.exists():
-        raise FileNotFoundError(f"expected a picture, a folder or a video, got {images}")
-    source, folder = images.resolve(), output.resolve()
-    if folder.is_relative_to(source) or (images.is_file() and folder == source.parent):
-        raise ValueError(f"expected an output folder apart from the images, got {output}")
-    if output.exists() and not output.is_dir():
-        raise NotADirectoryError(f"expected --output to be a folder, got the file {output}")
-    if images.is_dir():
-        targets = {path: output / path.relative_to(images) for path in walk(images, left_out)}
-        if not targets:
-            found = "; ".join(["found none", *(f"left out {line}" for line in left_out[:3])])
-            raise FileNotFoundError(f"expected {', '.join(IMAGE_SUFFIXES)} in {images}, {found}")
-    else:
-        target = output / images.name
-        targets = {images: target.with_suffix(".mp4") if is_video(images) else target}
-    there = [target for target in targets.values() if target.exists()]
-    if there and not config.overwrite:
-        raise FileExistsError(
-            f"{len(there)} overlays are there already, such as {there[0]}; choose another folder, "
-            "or replace them with --overwrite"
-        )
-    return targets
-
-
-def walk(folder: Path, left_out: list[str]) -> Iterator[Path]:
-    """All pictures but hidden ones, in order; a folder that links lead to again is read once."""
-
-    def closed(error: OSError) -> None:
-        left_out.append(f"{error.filename}, which cannot be opened: {error.strerror}")
-
-    seen: dict[Path, str] = {}
-    for place, folders, files in os.walk(folder, onerror=closed, followlinks=True):
-        first = seen.setdefault(Path(place).resolve(), place)
-        if first != place:
-            left_out.append(f"{place}, which is the folder {first} again")
-            folders.clear()
-            continue
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES:
-                yield Path(place, name)
-
-
 def predict_pictures(
-    config: Config, trained: Trained, targets: Mapping[Path, Path], left_out: list[str]
+    config: Config, predictor: Predictor, targets: Mapping[Path, Path], left_out: list[str]
 ) -> None:
     """Write the overlay of every picture that can be read."""
-    broken = []
-    for source, target in counted(targets.items(), "pictures", len(targets)):
-        try:
-            painted = paint(config, trained, read_image(source))
-            with atomic_path(target) as partial:
-                Image.fromarray(painted).save(partial, quality=95)
-        except (OSError, ValueError, torch.OutOfMemoryError) as error:
-            if getattr(error, "errno", None) is not None:
-                raise  # by the system, such as a full disk, and not for what the picture is
-            broken.append(f"{source}: {error}")
+    broken: list[str] = []
+
+    def read() -> Iterator[tuple[Path, Tensor]]:
+        for source in targets:
+            with leaving_out(source, broken):
+                yield source, read_image(source)
+
+    def painted() -> Iterator[tuple[Path, Picture]]:
+        for source, pixels in ahead(read()):
+            with leaving_out(source, broken):
+                yield source, paint(config, predictor, pixels)
+
+    for source, picture in counted(ahead(painted()), "pictures", len(targets)):
+        with leaving_out(source, broken), atomic_path(targets[source]) as partial:
+            Image.fromarray(picture).save(partial, quality=95)
     if len(broken) == len(targets):
         raise OSError(f"expected a picture that can be read, got none; {broken[0]}")
     left_out += broken
 
 
-def predict_video(config: Config, trained: Trained, target: Path, left_out: list[str]) -> None:
+@contextmanager
+def leaving_out(source: Path, broken: list[str]) -> Iterator[None]:
+    """Note a picture that fails for what it is, and not by the system, such as a full disk."""
+    try:
+        yield
+    except (OSError, ValueError, torch.OutOfMemoryError) as error:
+        if getattr(error, "errno", None) is not None:
+            raise
+        broken.append(f"{source}: {error}")
+
+
+def predict_video(config: Config, predictor: Predictor, target: Path, left_out: list[str]) -> None:
     """Write a video of the frames' overlays, each at its own time."""
     with name_extra("examples"):
         from evaluation import video
@@ -172,22 +183,19 @@ def predict_video(config: Config, trained: Trained, target: Path, left_out: list
     if first is None:
         found = "; ".join(["none", *damage[:1]])
         raise ValueError(f"expected a video with a frame, got {config.images} with {found}")
+    painted = (
+        (frame, paint(config, predictor, frame.image)) for frame in ahead(chain([first], frames))
+    )
     with atomic_path(target) as partial:
-        painted = (
-            (frame, paint(config, trained, frame.image))
-            for frame in counted(chain([first], frames), "frames", first.total)
-        )
-        video.write_frames(partial, painted)
+        video.write_frames(partial, counted(ahead(painted), "frames", first.total))
     if damage:
         left_out.append(f"damaged packets of {config.images}: {len(damage)}, first {damage[0]}")
 
 
-def paint(config: Config, trained: Trained, pixels: Tensor) -> Picture:
+def paint(config: Config, predictor: Predictor, pixels: Tensor) -> Picture:
     """Predict a uint8 image ``(3, H, W)`` and paint its overlay, with the legend below."""
-    height, width = pixels.shape[1:]
-    size = config.size or (max(32, height), max(32, width))
-    train_ids = predict(trained.network, pixels[None], size=size, label_size=(height, width))[0]
-    return overlay(pixels, train_ids, opacity=config.opacity, classes=trained.classes)
+    ids = predictor.class_ids(pixels)
+    return overlay(pixels, ids, opacity=config.opacity, classes=predictor.classes)
 
 
 def counted(items: Iterable[T], what: str, total: int | None) -> Iterator[T]:

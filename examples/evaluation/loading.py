@@ -1,7 +1,7 @@
 """A trained network with its classes: saved, and read from wherever its weights are."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from colorsys import hsv_to_rgb
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from data_tools.description import CITYSCAPES, Class, checked_classes
 from tensor_files import load_tensors, require_finite, require_unchanged, sha256
 from uda_seg.models import BiSeNet
 
-__all__ = ["Classes", "Trained", "load_checkpoint", "load_network", "save_network"]
+__all__ = ["Classes", "Trained", "classes_named", "load_checkpoint", "load_network", "save_network"]
 
 Classes = tuple[Class, ...]
 _CONFIG, _WEIGHTS = "config.json", "model.safetensors"
@@ -121,6 +121,14 @@ def _load_weights(file: Path, backbone: str | None) -> BiSeNet:
             "it of another --backbone?"
         ) from error
     return network
+
+
+def classes_named(names: Sequence[str]) -> Classes:
+    """Classes of these names, in Cityscapes' colours if they are its own, else in others."""
+    if [*names] == [each.name for each in CITYSCAPES]:
+        return CITYSCAPES
+    numbered = _numbered(len(names))
+    return tuple(each._replace(name=name) for each, name in zip(numbered, names, strict=True))
 
 
 def _with_classes(

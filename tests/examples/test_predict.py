@@ -1,4 +1,5 @@
 import errno
+import json
 import os
 import re
 from dataclasses import replace
@@ -6,12 +7,15 @@ from fractions import Fraction
 
 import av
 import numpy as np
+import onnx
 import pytest
 import torch
 import tyro
 from PIL import Image
 
 from data_tools.description import CITYSCAPES
+from deployment.model import ExportModel
+from deployment.onnx_file import write_onnx
 from evaluation import scoring
 from evaluation.pictures import overlay
 from scripts import load_script
@@ -363,6 +367,40 @@ class TestVideo:
         with pytest.raises(ValueError, match=r"with a frame, got .*sound\.wav with none"):
             main(replace(config, images=path))
         assert not config.output.exists()
+
+
+@pytest.fixture(scope="module")
+def exported(folder, tmp_path_factory):
+    path = tmp_path_factory.mktemp("exported") / "city.onnx"
+    model = ExportModel(BiSeNet.from_pretrained(folder).eval(), pixels="uint8")
+    write_onnx(model, path, classes=[each.name for each in CITYSCAPES])
+    return path
+
+
+class TestExported:
+    def test_paints_what_torch_paints(self, config, folder, exported):
+        Image.fromarray(street()).save(config.images / "a.png")
+        main(replace(config, network=str(exported)))
+        painted = read(config.output / "a.png").astype(int)
+        # A pixel between two classes may be another, which only a few are.
+        assert (painted != expected(folder, street())).any(axis=2).mean() < 1e-3
+
+    def test_of_other_classes_has_a_legend_of_its_names(self, config, exported, tmp_path):
+        names = [f"thing {number}" for number in range(19)]
+        model = onnx.load(exported)
+        onnx.helper.set_model_props(
+            model, {"pixels": "unit", "mean": "[0]", "std": "[1]", "classes": json.dumps(names)}
+        )
+        onnx.save(model, tmp_path / "other.onnx")
+        Image.fromarray(street()).save(config.images / "a.png")
+        with predict.open_predictor(replace(config, network=str(tmp_path / "other.onnx"))) as other:
+            assert [each.name for each in other.classes] == names
+            assert len({each.color for each in other.classes}) == 19
+
+    @pytest.mark.parametrize("changes", [{"adapt": 0.5}, {"backbone": "test_resnet"}])
+    def test_settings_of_torch_are_refused_beside_it(self, config, changes):
+        with pytest.raises(ValueError, match="a network of torch for --adapt and --backbone"):
+            replace(config, network="city.onnx", **changes)
 
 
 class TestNothingIsLost:
