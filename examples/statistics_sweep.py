@@ -6,10 +6,11 @@ takes networks that ``ablation.py`` has saved there, re-estimates their statisti
 target images, and scores mixes of both on held-out target images; then, with the target's
 statistics of a few images only, and with each image's own. The weights stay. It writes
 ``statistics.json``, and the table and the plot of it, ``statistics.md`` and ``statistics.png``. A
-stopped run goes on with the same command. Give the roots and the size that the networks were
-trained with.
+stopped run goes on with the same command, and a network that was trained anew is scored anew. Give
+the size that the networks were trained at.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,12 +25,14 @@ from torch.utils.data import DataLoader, Subset
 from command_line import console, run_script
 from evaluation.environment import environment
 from evaluation.loading import load_network
+from evaluation.results import MANIFEST
 from evaluation.scoring import evaluate, normalization
 from files import folder_lock, write_json
 from manifests import require_same_settings
 from study.criteria import certainty_and_diversity
 from study.recipes import ROWS as RECIPES
 from study.sweep_report import OWN, WEIGHTS, Scores, sweep_table, write_report
+from tensor_files import sha256
 from training.config import TrainingConfig, changed_settings
 from training.distributed import open_fabric
 from training.domains import Domains, evenly_spaced, open_domains
@@ -100,34 +103,59 @@ def score_all(config: Config) -> None:
     domains = open_domains(fabric, training)
     file = training.output / f"{config.file}.json"
     settings = changed_settings(training, None, fabric.world_size)
+    checksums = {key: checksum(folder, training.size) for key, folder in config.networks.items()}
     scores: dict[str, dict[str, Scores]] = {}
+    known: dict[str, dict[str, str]] = {}  # of the networks that were scored
     if file.exists():
-        scores = read_scores(file, settings)
+        scores, known = read_scores(file, settings)
     for (row, seed), folder in config.networks.items():
-        if str(seed) in scores.setdefault(row, {}):
+        found, seen = scores.setdefault(row, {}), known.setdefault(row, {})
+        if str(seed) in found and seen.get(str(seed)) == checksums[row, seed]:
             continue
         network = load_network(folder, domains.classes).network.to(fabric.device)
-        scores[row][str(seed)] = sweep(fabric, training, network, domains)
-        about = {"settings": settings, "environment": environment()}
+        found[str(seed)] = sweep(fabric, training, network, domains)
+        seen[str(seed)] = checksums[row, seed]
+        about = {"settings": settings, "environment": environment(), "sha256": known}
         write_json(file, {**about, "rows": scores})
     console().print(Markdown(write_report(training.output, config.file, scores)))
 
 
-def read_scores(file: Path, settings: Mapping[str, Any]) -> dict[str, dict[str, Scores]]:
-    """What an earlier run has scored, with the same settings.
+def checksum(folder: Path, size: tuple[int, int]) -> str:
+    """That of the weights of a network, which has to be trained at this size.
+
+    Raises:
+        ValueError: if it was trained at another one.
+    """
+    settings = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["settings"]
+    trained = tuple(settings.get("size", TrainingConfig().size))
+    if trained != size:
+        raise ValueError(
+            f"expected --size {trained[0]} {trained[1]}, at which {folder} was trained, got {size}"
+        )
+    return sha256(folder / "model.safetensors")
+
+
+def read_scores(
+    file: Path, settings: Mapping[str, Any]
+) -> tuple[dict[str, dict[str, Scores]], dict[str, dict[str, str]]]:
+    """What an earlier run has scored with the same settings, and of which networks.
 
     Raises:
         ValueError: for a file of other settings, or of something else.
     """
     try:
-        scores: dict[str, dict[str, Scores]] = require_same_settings(file, settings)["rows"]
+        content = require_same_settings(file, settings)
+        scores: dict[str, dict[str, Scores]] = content["rows"]
+        known: dict[str, dict[str, str]] = content["sha256"]
         sweep_table(scores)
+        for seeds in known.values():
+            seeds.items()
     except (OSError, LookupError, TypeError, AttributeError, ValueError, StopIteration) as error:
         raise ValueError(
             f"expected {file} to be of this sweep, got something else: {error!r}; give another "
             "--file, or remove that one alone"
         ) from error
-    return scores
+    return scores, known
 
 
 def sweep(fabric: Fabric, config: TrainingConfig, network: BiSeNet, domains: Domains) -> Scores:

@@ -1,6 +1,7 @@
 """The sweep on networks of a tiny ablation."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -58,11 +59,20 @@ def test_the_whole_path(config, fabric, monkeypatch, capsys):
     before = file.stat().st_mtime_ns
     main(sweep)
     assert file.stat().st_mtime_ns == before
+    folders = config.output / "seed-0" / "FDA-0.05", config.output / "seed-1" / "FDA-0.05"
+    shutil.copytree(folders[1], folders[0], dirs_exist_ok=True)  # another network now
+    main(sweep)
+    again = json.loads(file.read_text())["rows"]
+    assert again["FDA 0.05"] == dict.fromkeys("01", scores["FDA 0.05"]["1"])
+    assert again["no adaptation"] == scores["no adaptation"]
+    with pytest.raises(ValueError, match="expected --size 64 128, at which .* was trained, got"):
+        main(replace(sweep, training=replace(config, size=(64, 96))))
     with pytest.raises(ValueError, match=r"batch_size.*remove that one alone"):
         main(replace(sweep, training=replace(config, batch_size=3)))
     for content in (
         '{"rows": {}',
         '{"settings": {}}',
+        '{"settings": {}, "rows": {}, "sha256": []}',
         '{"settings": {}, "rows": {"a": {"0": {}}}}',
     ):
         (config.output / "broken.json").write_text(content)
