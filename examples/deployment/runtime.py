@@ -65,5 +65,5 @@ class ExportedNetwork:
         """Ids ``(B, *size)`` of images ``(B, C, H, W)`` in [0, 1]."""
         output = torch.from_numpy(self.session.run(None, self.feed(images))[0])
         if output.ndim == 4:
-            return F.interpolate(output, size, mode="bilinear").argmax(dim=1)
+            return F.interpolate(output, size, mode="bilinear").max(dim=1).indices
         return F.interpolate(output[:, None], size, mode="nearest-exact")[:, 0].long()
