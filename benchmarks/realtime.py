@@ -3,14 +3,14 @@
     PYTHONPATH=examples python benchmarks/realtime.py
 
 One normalised image at a time, logits at its size; random weights, on which the time does not
-depend. The gain is against the plain eager network in torch's default layout, in the same run. The
-compiled network has batch norm folded into its convolutions, by torch's freezing, as ONNX Runtime's
-has by the exporter. A GPU runs it in TF32, float16 and bfloat16 as well.
+depend. Each way runs on all threads and on one. The compiled network has batch norm folded into its
+convolutions, by torch's freezing, as the exported files have by the exporter. A GPU runs torch's
+ways alone, in TF32, float16 and bfloat16 as well.
 """
 
 import copy
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,18 +20,15 @@ from typing import Any
 
 import torch
 import tyro
-from onnxruntime import InferenceSession, SessionOptions
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor, nn
+from torch import Tensor
 from torch._inductor import config as inductor
 
-from deployment.model import ExportModel
-from deployment.onnx_file import write_onnx
 from measuring import DEVICE, operations, peak_memory, save, time_in_turns
+from runtimes import on_gpu, on_processor, write_files
 from uda_seg.models import BiSeNet
 
-Runs = dict[str, Callable[[], object]]
 PARTS = ("spatial_path", "backbone", "context_path", "fusion", "head")
 
 
@@ -41,10 +38,8 @@ class Config:
 
     backbones: tuple[str, ...] = (
         "resnet18",
-        "mobilenetv3_large_100",
         "mobilenetv4_conv_small",
         "tf_efficientnet_lite0",
-        "lcnet_100",
         "lcnet_050",
     )
     sizes: tuple[tuple[int, int], ...] = ((512, 1024), (1024, 2048))
@@ -56,78 +51,58 @@ def main(config: Config) -> None:
     """Measure every backbone at every size, print the table, write the JSON."""
     torch.manual_seed(0)
     inductor.freezing = True  # what TORCHINDUCTOR_FREEZING=1 sets
+    results: dict[str, dict[str, Any]] = {}
     cases = {}
     for backbone in config.backbones:
         network = BiSeNet(19, backbone, pretrained_backbone=False).eval().to(DEVICE)
-        for size in config.sizes:
-            images = torch.rand(1, 3, *size, device=DEVICE)
-            cases[f"{backbone} {size[0]}x{size[1]}"] = (network, images)
-    results = {name: measure(*case, config.rounds) for name, case in cases.items()}
+        with TemporaryDirectory() as folder:
+            for size in config.sizes:
+                name, images = f"{backbone} {size[0]}x{size[1]}", torch.rand(1, 3, *size)
+                cases[name] = network, images.to(DEVICE)
+                results[name] = measure(*cases[name], config.rounds, Path(folder))
     for name, case in cases.items():  # after all times, since it changes the allocator
         results[name]["peak_MiB"] = peak_memory(partial(*case))
     show(results)
-    print(save("realtime", {"results": results}, "timm", "onnxruntime"))
+    content = {"results": results, "peak_GFLOPs": peak()}
+    print(save("realtime", content, "timm", "onnxruntime", "openvino"))
 
 
-def measure(network: BiSeNet, images: Tensor, rounds: int) -> dict[str, Any]:
+def measure(network: BiSeNet, images: Tensor, rounds: int, folder: Path) -> dict[str, Any]:
     """Operations, parameters and times of one network at one size."""
     torch.compiler.reset()
-    channels_last = torch.channels_last
-    with TemporaryDirectory() as folder:
-        runs = ways(network, images, Path(folder))
-        return {
-            **operations(network, images),
-            "times": time_in_turns(runs, rounds=rounds),
-            "parts_ms": parts(network, images),
-            "parts_ms_channels_last": parts(
-                copy.deepcopy(network).to(memory_format=channels_last),
-                images.contiguous(memory_format=channels_last),
-            ),
-        }
-
-
-def ways(network: BiSeNet, images: Tensor, folder: Path) -> Runs:
-    """The same network, run in each way."""
+    result: dict[str, Any] = operations(network, images)
+    if images.is_cuda:
+        result["times"] = time_in_turns(on_gpu(network, images), rounds=rounds)
+    else:
+        if not (folder / "int8.onnx").exists():
+            write_files(network, folder)
+        result["times"] = time_in_turns(on_processor(network, images, folder), rounds=rounds)
+        with one_thread():
+            torch.compiler.reset()
+            runs = on_processor(network, images, folder)
+            result["times_one_thread"] = time_in_turns(runs, rounds=rounds)
     nhwc = images.contiguous(memory_format=torch.channels_last)
     channels_last = copy.deepcopy(network).to(memory_format=torch.channels_last)
-    compiled = torch.compile(copy.deepcopy(channels_last), fullgraph=True)
-    runs: Runs = {
-        "eager": partial(network, images),
-        "channels_last": partial(channels_last, nhwc),
-        "compiled": partial(compiled, nhwc),
-    }
-    if images.is_cuda:
-        runs["compiled, TF32"] = partial(in_tf32, compiled, nhwc)
-        for precision in (torch.float16, torch.bfloat16):
-            half = torch.compile(copy.deepcopy(channels_last).to(precision), fullgraph=True)
-            runs[f"compiled, {precision}"] = partial(half, nhwc.to(precision))
-    else:
-        write_onnx(ExportModel(network, pixels="normalized"), folder / "network.onnx")
-        options = SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        session = InferenceSession(folder / "network.onnx", options, ["CPUExecutionProvider"])
-        runs["ONNX Runtime"] = partial(session.run, None, {"images": images.numpy()})
-        runs["channels_last, bf16"] = partial(in_bfloat16, channels_last, nhwc)
-    return runs
+    parts_of = {"parts_ms": parts(network, images)}
+    return result | parts_of | {"parts_ms_channels_last": parts(channels_last, nhwc)}
 
 
-def in_bfloat16(network: nn.Module, images: Tensor) -> object:
-    """Under autocast."""
-    with torch.autocast(images.device.type, dtype=torch.bfloat16):
-        return network(images)
-
-
-def in_tf32(network: nn.Module, images: Tensor) -> object:
-    """With products and convolutions of shorter factors."""
-    backends = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)
-    before = [backend.fp32_precision for backend in backends]
-    for backend in backends:
-        backend.fp32_precision = "tf32"
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Give torch a single thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     try:
-        return network(images)
+        yield
     finally:
-        for backend, precision in zip(backends, before, strict=True):
-            backend.fp32_precision = precision
+        torch.set_num_threads(threads)
+
+
+def peak() -> float:
+    """Float32 GFLOP/s of a large matrix product, on all threads: what a network might reach."""
+    matrix = torch.rand(4096, 4096, device=DEVICE)
+    times = time_in_turns({"product": partial(torch.mm, matrix, matrix)}, rounds=5)
+    return 2 * 4096**3 / 1e6 / times["product"]["median_ms"]
 
 
 def parts(network: BiSeNet, images: Tensor) -> dict[str, float]:

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-NAMES = sorted({path.stem for path in FOLDER.glob("*.py")} - {"measuring", "run_all"})
+NAMES = sorted({path.stem for path in FOLDER.glob("*.py")} - {"measuring", "run_all", "runtimes"})
 
 
 def main(names: list[str]) -> None:

@@ -10,7 +10,7 @@ from published import ROOT, results
 
 FOLDER = ROOT / "benchmarks"
 SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.py"))
-BENCHMARKS = sorted({*SCRIPTS} - {"measuring", "run_all"})
+BENCHMARKS = sorted({*SCRIPTS} - {"measuring", "run_all", "runtimes"})
 PAGE = (ROOT / "docs/benchmarks.md").read_text()
 
 

@@ -65,7 +65,7 @@ def test_the_whole_path(config, fabric, monkeypatch, capsys):
     again = json.loads(file.read_text())["rows"]
     assert again["FDA 0.05"] == dict.fromkeys("01", scores["FDA 0.05"]["1"])
     assert again["no adaptation"] == scores["no adaptation"]
-    with pytest.raises(ValueError, match="expected --size 64 128, at which .* was trained, got"):
+    with pytest.raises(ValueError, match=r"expected --size 64 128, at which .* was trained, got"):
         main(replace(sweep, training=replace(config, size=(64, 96))))
     with pytest.raises(ValueError, match=r"batch_size.*remove that one alone"):
         main(replace(sweep, training=replace(config, batch_size=3)))
