@@ -161,7 +161,7 @@ def test_what_does_not_run_in_evaluation_stays():
 
 def test_processes_get_the_statistics_of_all_images(tmp_path):
     batches = images(3, 1, 2)
-    shares = [batches, []]  # the second process has none
+    shares = [batches, []]  # the second process has none, and its SyncBatchNorm never runs
     torch.multiprocessing.spawn(adapt_share, (tmp_path, shares, 0.25), nprocs=2)
     layer = nn.BatchNorm2d(3)
     adapt_batch_norm(layer, batches, source_weight=0.25)

@@ -11,7 +11,7 @@ def adapt_share(rank, folder, shares, source_weight):
     """Adapt on the ``rank``-th share of the batches, and save this process's layer."""
     store = f"file://{folder}/store"
     dist.init_process_group("gloo", init_method=store, rank=rank, world_size=len(shares))
-    layer = nn.BatchNorm2d(3)
+    layer = nn.SyncBatchNorm(3)
     adapt_batch_norm(layer, shares[rank], source_weight=source_weight)
     torch.save(layer.state_dict(), folder / f"{rank}.pt")
     dist.destroy_process_group()

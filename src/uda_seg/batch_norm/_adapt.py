@@ -13,7 +13,6 @@ from uda_seg.batch_norm._layers import (
     norm_layers,
     require_share,
     running_statistics,
-    unchanged,
 )
 from uda_seg.batch_norm._moments import Moments, gather, merge, moments_of
 
@@ -96,21 +95,37 @@ def adapt_batch_norm(
 
 @contextmanager
 def _collecting(network: nn.Module, layers: dict[str, _BatchNorm]) -> Iterator[dict[str, Moments]]:
-    """Collect what each layer gets in the block, which leaves the network as it was."""
+    """Collect what each layer gets in the block, which leaves the network as it was.
+
+    A layer in evaluation mode that has the present batch's statistics does what it does in
+    training mode; but SyncBatchNorm waits for no other process, which may have fewer batches.
+    """
     found = {name: _nothing(layer) for name, layer in layers.items()}
+    before = {name: _copies(layer) for name, layer in layers.items()}
 
     def collect(name: str, layer: _BatchNorm, inputs: tuple[Tensor, ...]) -> None:
         (values,) = inputs
-        found[name] = merge(found[name], moments_of(values))
-        layer.training = values.numel() > values.shape[1]  # a single value has no variance
+        moments = moments_of(values)
+        found[name] = merge(found[name], moments)
+        own = moments.mean, moments.deviation / moments.pixels
+        _give(layer, own if moments.pixels > 1 else before[name])  # one value has no variance
 
     with ExitStack() as stack:
         stack.enter_context(evaluation_mode(network))
         for name, layer in layers.items():
-            stack.enter_context(unchanged(layer))
+            stack.callback(_give, layer, before[name])
             hook = layer.register_forward_pre_hook(partial(collect, name), prepend=True)
             stack.callback(hook.remove)
         yield found
+
+
+def _copies(layer: _BatchNorm) -> tuple[Tensor, Tensor]:
+    return layer.get_buffer("running_mean").clone(), layer.get_buffer("running_var").clone()
+
+
+def _give(layer: _BatchNorm, statistics: tuple[Tensor, Tensor]) -> None:
+    for kind, its in zip(("running_mean", "running_var"), statistics, strict=True):
+        layer.get_buffer(kind).copy_(its)
 
 
 def _nothing(layer: _BatchNorm) -> Moments:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-__all__ = ["evaluation_mode", "norm_layers", "require_share", "running_statistics", "unchanged"]
+__all__ = ["evaluation_mode", "norm_layers", "require_share", "running_statistics"]
 
 
 def norm_layers(network: nn.Module) -> dict[str, _BatchNorm]:
@@ -61,16 +61,3 @@ def evaluation_mode(network: nn.Module) -> Iterator[None]:
     finally:
         for module, mode in training:
             module.training = mode
-
-
-@contextmanager
-def unchanged(layer: _BatchNorm) -> Iterator[None]:
-    """Let a layer run in training mode, and leave its statistics and counter as they were."""
-    buffers = {name: value.clone() for name, value in layer.named_buffers(recurse=False)}
-    momentum, layer.momentum = layer.momentum, 0.0
-    try:
-        yield
-    finally:
-        layer.momentum = momentum
-        for name, value in buffers.items():
-            layer.get_buffer(name).copy_(value)
