@@ -28,6 +28,7 @@ from measuring import DEVICE, peak_memory, save, time_in_turns
 from oracles import fda as oracle
 from training.config import TrainingConfig
 from training.data import Batch
+from training.distributed import Precision
 from training.networks import Networks, upsample
 from training_loss import CLASSES, some_labels
 from uda_seg.discriminators import DepthwiseFC, FullyConv
@@ -47,10 +48,10 @@ def main() -> None:
     torch.manual_seed(0)
     results = {}
     for name, (size, backbone, batch_size, rounds) in SETTINGS.items():
-        plain, ours, same_game = formulations(size, backbone, batch_size)
+        plain, ours, same_game, short = formulations(size, backbone, batch_size)
         losses = {"plain": plain.step(), "ours, full discriminator": same_game.step()}
         torch.testing.assert_close(*losses.values(), rtol=1e-4, atol=0)
-        steps = {"plain": plain.step, "ours": ours.step}
+        steps = {"plain": plain.step, "ours": ours.step, "ours, bfloat16": short.step}
         parts = {"plain": plain.parts(), "ours": ours.parts()}
         times = {"step": time_in_turns(steps, rounds=rounds)}
         for part in parts["plain"]:
@@ -74,9 +75,10 @@ class Formulation:
     labels: Tensor
     target: Tensor
     ours: bool
+    precision: Precision = "32-true"
 
     def __post_init__(self) -> None:
-        self.fabric = Fabric(accelerator=DEVICE, devices=1)
+        self.fabric = Fabric(accelerator=DEVICE, devices=1, precision=self.precision)
         self.normalize = Normalize(*map(torch.tensor, self.network.normalization))
         self.optimizers = (
             torch.optim.SGD(self.network.parameters(), 0.0, momentum=0.9, weight_decay=5e-4),
@@ -166,15 +168,19 @@ class Formulation:
 
 def formulations(
     size: tuple[int, int], backbone: str, batch_size: int
-) -> tuple[Formulation, Formulation, Formulation]:
-    """Plain, ours, and ours with plain's discriminator, on the same weights and batch."""
+) -> tuple[Formulation, Formulation, Formulation, Formulation]:
+    """Plain, ours, ours with plain's discriminator, and ours under autocast to bfloat16.
+
+    All start from the same weights and batch.
+    """
     source, target = torch.rand(2, batch_size, 3, *size, device=DEVICE).unbind()
     labels = some_labels(batch_size, size)
     network = BiSeNet(CLASSES, backbone, pretrained_backbone=False).to(DEVICE)
     full, light = FullyConv(CLASSES).to(DEVICE), DepthwiseFC(CLASSES).to(DEVICE)
+    ways = (full, False), (light, True), (full, True), (light, True, "bf16-mixed")
     return tuple(
-        Formulation(deepcopy(network), deepcopy(discriminator), source, labels, target, ours)
-        for discriminator, ours in ((full, False), (light, True), (full, True))
+        Formulation(deepcopy(network), deepcopy(discriminator), source, labels, target, *way)
+        for discriminator, *way in ways
     )
 
 
@@ -190,9 +196,12 @@ def show(results: dict) -> None:
         for part, times in result["times"].items():
             plain, ours = (times[who]["median_ms"] for who in ("plain", "ours"))
             table.add_row(part, f"{plain:.1f}", f"{ours:.1f}", f"{plain / ours:.1f}x")
-        plain, ours = (result["peak_MiB"][who] for who in ("plain", "ours"))
-        table.add_row("peak MiB", f"{plain:.0f}", f"{ours:.0f}", f"{plain / ours:.1f}x")
+        peaks = result["peak_MiB"]
+        ratio = peaks["plain"] / peaks["ours"]
+        table.add_row("peak MiB", f"{peaks['plain']:.0f}", f"{peaks['ours']:.0f}", f"{ratio:.1f}x")
         Console().print(table)
+        short = result["times"]["step"]["ours, bfloat16"]["median_ms"]
+        print(f"in bfloat16 {short:.1f} ms and {peaks['ours, bfloat16']:.0f} MiB")
 
 
 if __name__ == "__main__":
