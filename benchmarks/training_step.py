@@ -5,11 +5,11 @@
 *Plain* is the step as it is published: FDA in numpy (the tests' oracle), all three heads at full
 size under cross entropy, the fully convolutional discriminator in three separate passes, torch's
 default memory layout. *Ours* is ``gta2city.adversarial_step`` with FDA by matrix products and the
-light discriminator. With the discriminator of *plain* it has the same losses, which is checked
-first. The parts are timed alone, on inputs held ready. Learning rates are zero, so that all rounds
-do the same work.
+light discriminator; with that of *plain* it has the same losses, which is checked first. The parts
+are timed alone, on inputs held ready. Learning rates are zero, so that all rounds do equal work.
 """
 
+import math
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
@@ -40,6 +40,7 @@ SETTINGS = {  # size, backbone, batch size, rounds
     "4x96x192, lcnet_050": ((96, 192), "lcnet_050", 4, 20),
     "1x512x1024, resnet18": ((512, 1024), "resnet18", 1, 7),
 }
+WHO = "plain", "ours", "ours, bfloat16"
 BETA, WEIGHT = 0.05, 0.001
 
 
@@ -51,12 +52,11 @@ def main() -> None:
         plain, ours, same_game, short = formulations(size, backbone, batch_size)
         losses = {"plain": plain.step(), "ours, full discriminator": same_game.step()}
         torch.testing.assert_close(*losses.values(), rtol=1e-4, atol=0)
-        steps = {"plain": plain.step, "ours": ours.step, "ours, bfloat16": short.step}
+        steps = dict(zip(WHO, (plain.step, ours.step, short.step), strict=True))
         parts = {"plain": plain.parts(), "ours": ours.parts()}
         times = {"step": time_in_turns(steps, rounds=rounds)}
         for part in parts["plain"]:
-            candidates = {who: runs[part] for who, runs in parts.items()}
-            times[part] = time_in_turns(candidates, rounds=rounds)
+            times[part] = time_in_turns({n: of[part] for n, of in parts.items()}, rounds=rounds)
         results[name] = {"losses": losses, "times": times, "steps": steps}
     for result in results.values():  # after all times, since it changes the allocator
         steps = result.pop("steps")
@@ -106,8 +106,8 @@ class Formulation:
         output, segmentation = self.supervise(images)
         target_maps = self.target_maps(target)
         losses = {"segmentation": segmentation, "adversarial": self.adversarial_loss(target_maps)}
-        maps = output.logits.detach().softmax(1), target_maps.detach()
-        return {**losses, "discriminator": self.discriminator_loss(*maps)}
+        critic = self.discriminator_loss(output.logits.detach().softmax(1), target_maps.detach())
+        return {**losses, "discriminator": critic}
 
     def parts(self) -> dict[str, Callable[[], object]]:
         """What the step consists of; gradients add up, and the optimizers find some."""
@@ -130,16 +130,12 @@ class Formulation:
         arrays = self.source.cpu().numpy(), self.target.cpu().numpy()
         return torch.from_numpy(oracle.fourier_domain_adaptation(*arrays, BETA)).to(self.source)
 
-    def segmentation_loss(self, output: BiSeNetOutput) -> Tensor:
-        """Cross entropy of all three heads."""
-        loss = upsampled_cross_entropy if self.ours else F.cross_entropy
-        heads = (output.logits, *output.auxiliary)
-        return torch.stack([loss(logits, self.labels, ignore_index=255) for logits in heads]).sum()
-
     def supervise(self, images: Tensor) -> tuple[BiSeNetOutput, Tensor]:
-        """The pass that learns from labels."""
+        """The pass that learns from labels: cross entropy of all three heads."""
         output = self.network(images, size="native" if self.ours else None)
-        loss = self.segmentation_loss(output)
+        entropy = upsampled_cross_entropy if self.ours else F.cross_entropy
+        heads = output.logits, *output.auxiliary
+        loss = torch.stack([entropy(each, self.labels, ignore_index=255) for each in heads]).sum()
         loss.backward()
         return output, loss.detach()
 
@@ -166,17 +162,12 @@ class Formulation:
         return torch.stack(losses).detach().sum()
 
 
-def formulations(
-    size: tuple[int, int], backbone: str, batch_size: int
-) -> tuple[Formulation, Formulation, Formulation, Formulation]:
-    """Plain, ours, ours with plain's discriminator, and ours under autocast to bfloat16.
-
-    All start from the same weights and batch.
-    """
+def formulations(size: tuple[int, int], backbone: str, batch_size: int) -> tuple[Formulation, ...]:
+    """Plain, ours, ours with plain's discriminator, ours in bfloat16; from the same weights."""
     source, target = torch.rand(2, batch_size, 3, *size, device=DEVICE).unbind()
     labels = some_labels(batch_size, size)
     network = BiSeNet(CLASSES, backbone, pretrained_backbone=False).to(DEVICE)
-    full, light = FullyConv(CLASSES).to(DEVICE), DepthwiseFC(CLASSES).to(DEVICE)
+    full, light = (each(CLASSES).to(DEVICE) for each in (FullyConv, DepthwiseFC))
     ways = (full, False), (light, True), (full, True), (light, True, "bf16-mixed")
     return tuple(
         Formulation(deepcopy(network), deepcopy(discriminator), source, labels, target, *way)
@@ -190,18 +181,17 @@ def domain_loss(logits: Tensor, label: float) -> Tensor:
 
 
 def show(results: dict) -> None:
-    """One table a setting."""
+    """One table a setting; the whole step and its memory in bfloat16 as well."""
     for setting, result in results.items():
-        table = Table("part", "plain ms", "ours ms", "ours is faster", title=setting)
-        for part, times in result["times"].items():
-            plain, ours = (times[who]["median_ms"] for who in ("plain", "ours"))
-            table.add_row(part, f"{plain:.1f}", f"{ours:.1f}", f"{plain / ours:.1f}x")
-        peaks = result["peak_MiB"]
-        ratio = peaks["plain"] / peaks["ours"]
-        table.add_row("peak MiB", f"{peaks['plain']:.0f}", f"{peaks['ours']:.0f}", f"{ratio:.1f}x")
+        table = Table("part", *WHO, "plain / ours", title=setting)
+        medians = {
+            f"{part}, ms": {who: time["median_ms"] for who, time in times.items()}
+            for part, times in result["times"].items()
+        }
+        for part, found in {**medians, "peak, MiB": result["peak_MiB"]}.items():
+            plain, ours, short = (found.get(who, math.nan) for who in WHO)
+            table.add_row(part, *(f"{each:.1f}" for each in (plain, ours, short, plain / ours)))
         Console().print(table)
-        short = result["times"]["step"]["ours, bfloat16"]["median_ms"]
-        print(f"in bfloat16 {short:.1f} ms and {peaks['ours, bfloat16']:.0f} MiB")
 
 
 if __name__ == "__main__":
