@@ -50,6 +50,7 @@ class Config:
     report: Path = Path("runs/check_data.json")
     """Where to write the report in full, as JSON."""
     workers: int = 2
+    """Processes that read images."""
 
 
 def main(config: Config) -> int:

@@ -24,7 +24,9 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def run_script(main: Callable[..., int | None]) -> None:
-    """Parse the arguments of ``main``, run it, and exit with its status.
+    """Parse the arguments of a script's ``main``, run it, and exit with its status.
+
+    ``--help`` shows the docstring of the script.
 
     What a script refuses is printed without a traceback, and the status is 2, as argparse has it.
     SIGINT and SIGTERM end it with one line and the status 130 or 143. ``python -X dev`` shows the
@@ -38,7 +40,8 @@ def run_script(main: Callable[..., int | None]) -> None:
         end_with_parent(os.getppid())
     with stop_signals() as received:
         try:
-            sys.exit(tyro.cli(main, config=[tyro.conf.OmitArgPrefixes]))
+            about = getattr(main, "__globals__", {}).get("__doc__")  # the script's
+            sys.exit(tyro.cli(main, description=about, config=[tyro.conf.OmitArgPrefixes]))
         except (KeyboardInterrupt, Exception) as error:
             if sys.flags.dev_mode or not (received or isinstance(error, _REFUSALS)):
                 raise

@@ -69,6 +69,7 @@ class Config:
     missing: Missing = "raise"
     """What becomes of an image without a label: two of BDD100K's ``val`` have none."""
     output: Path = Path("runs/evaluation")
+    """Folder of report, figures and pictures; an earlier evaluation there is replaced."""
     size: tuple[int, int] | None = None
     """Height and width that the network sees; the images' own by default."""
     flip: bool = False
@@ -80,6 +81,7 @@ class Config:
     backbone: str | None = None
     """Of the network whose weights are in a file."""
     batch_size: int = 4
+    """Images of one pass through the network."""
     processes: int = 1
     """One a GPU, or that many on the CPU."""
     workers: int = 2

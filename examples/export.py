@@ -56,6 +56,7 @@ class Config:
     """What save_pretrained wrote, a folder or a name on the hub; or a file of weights. Without it
     an untrained network, to try the rest out."""
     output: Path = Path("runs/export/bisenet.onnx")
+    """The file."""
     backbone: str | None = None
     """Of the network whose weights are in a file, or of the untrained one: resnet18 by default."""
     pixels: Pixels = "unit"

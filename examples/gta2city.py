@@ -59,7 +59,7 @@ class Config:
 
     training: TrainingConfig = field(default_factory=TrainingConfig)
     beta: float = 0.05  # of FDA, in [0, 0.5]
-    adversarial_weight: float = 0.05
+    adversarial_weight: float = 0.05  # of the segmenter's adversarial loss
     objective: Objective = "bce"  # of the discriminator
     maps: Maps = "softmax"  # what the discriminator sees of the logits; ADVENT: self_information
 

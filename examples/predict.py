@@ -59,6 +59,7 @@ class Config:
     opacity: float = 0.6
     """Of the prediction over the image."""
     overwrite: bool = False
+    """Replace overlays that are there."""
 
     def __post_init__(self) -> None:
         """Refuse now what would otherwise fail in the midst of the work."""

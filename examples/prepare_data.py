@@ -56,6 +56,7 @@ class Config:
     on_error: Literal["stop", "skip"] = "stop"
     """What to do about a sample that cannot be read, or has no label."""
     workers: int = 2
+    """Processes that read and write images."""
 
 
 def main(config: Config) -> None:

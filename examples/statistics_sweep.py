@@ -58,7 +58,7 @@ class Config:
     training: TrainingConfig = field(
         default_factory=lambda: TrainingConfig(output=Path("runs/ablation"))
     )
-    seeds: tuple[int, ...] = (0,)
+    seeds: tuple[int, ...] = (0,)  # of the networks
     rows: tuple[str, ...] = DEFAULT  # some of study.recipes.ROWS
     file: str = "statistics"  # name of what is written, to keep several targets apart
 

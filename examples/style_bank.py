@@ -53,6 +53,7 @@ class Config:
     source_root: Path | None = None
     """Folder of GTA5, for the picture."""
     output: Path = Path("runs/style-bank")
+    """Folder of the bank and its pictures."""
     size: tuple[int, int] = (96, 192)
     """Height and width at which the styles are taken, which need not be those of the sources."""
     style: Style = "amplitude"
@@ -60,6 +61,7 @@ class Config:
     beta: float = 0.1
     """Of FDA, the widest window that the bank can serve."""
     workers: int = 2
+    """Processes that read images."""
 
 
 def main(config: Config) -> None:

@@ -23,20 +23,20 @@ class TrainingConfig:
 
     source_root: Path | None = None  # folder of GTA5; the toy city if neither root is given
     target_root: Path | None = None  # folder of Cityscapes
-    output: Path = Path("runs/gta2city")
+    output: Path = Path("runs/gta2city")  # folder of networks, checkpoints, logs, results
     size: tuple[int, int] = (96, 192)  # height and width that the network sees
     crop: tuple[int, int] | None = None  # height and width of random crops of that, to train on
     backbone: str = "lcnet_050"  # any timm backbone with features of stride 16 and 32
     pretrained: bool = False  # start from timm's ImageNet weights, fetched from the hub
     backbone_weights: Path | None = None  # the same from a file, under timm's names
     batch_size: int = 4  # of each domain and process
-    steps: int = 300
+    steps: int = 300  # of every row, warm-up included
     warmup_steps: int = 100  # steps on source labels alone, the same in every row
-    learning_rate: float = 4e-3
-    discriminator_learning_rate: float = 1e-3
-    seed: int = 0
+    learning_rate: float = 4e-3  # of the segmenter, at the first step
+    discriminator_learning_rate: float = 1e-3  # the same of the discriminator
+    seed: int = 0  # of weights, order and augmentation
     workers: int = 2  # processes that read images
-    precision: Precision = "32-true"
+    precision: Precision = "32-true"  # or bfloat16 where it is safe
     sync_batch_norm: bool = False  # normalise by the batches of all GPUs together
     checkpoint_every: int = 100  # steps from one checkpoint to the next
 

@@ -1,5 +1,6 @@
 """How a script starts, and how it answers a mistake."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -108,3 +109,37 @@ def test_the_status_is_that_of_main(monkeypatch, status):
     with pytest.raises(SystemExit) as ended:
         run_script(lambda: status)
     assert ended.value.code == status
+
+
+def test_help_shows_what_the_script_says_of_itself(monkeypatch, capsys):
+    def main(config: int = 1) -> None:
+        """A sentence that is not the script's."""
+
+    monkeypatch.setattr(sys, "argv", ["script", "--help"])
+    with pytest.raises(SystemExit):
+        run_script(main)
+    assert "How a script starts, and how it answers a mistake." in capsys.readouterr().out
+
+
+SETTINGS = {"Config", "TrainingConfig", "SelfTraining"}
+
+
+def unexplained(path):
+    """Settings of a file without a comment beside or above them and without a docstring."""
+    text = path.read_text(encoding="utf-8")
+    lines, tree = text.splitlines(), ast.parse(text)
+    classes = [each for each in ast.walk(tree) if isinstance(each, ast.ClassDef)]
+    for each in classes:
+        fields = each.body if each.name in SETTINGS else []
+        for field, after in zip(fields, [*fields[1:], None], strict=True):
+            if isinstance(field, ast.AnnAssign) and "default_factory" not in ast.unparse(field):
+                near = lines[field.lineno - 2].strip(), lines[field.end_lineno - 1]
+                comment = near[0].startswith("#") or "#" in near[1]
+                docstring = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+                if not (comment or docstring):
+                    yield ast.unparse(field)
+
+
+@pytest.mark.parametrize("script", sorted((ROOT / "examples").rglob("*.py")), ids=lambda p: p.stem)
+def test_every_setting_says_what_it_is(script):
+    assert [*unexplained(script)] == []

@@ -18,6 +18,15 @@ MAIN = (
     "self-training",
     "self-training, rare classes",
 )
+FEW_WAYS = (
+    "as trained",
+    "source weight 0.0",
+    "source weight 0.2",
+    "source weight 0.5",
+    "each image's own, source weight 0.5",
+    "4 target images, source weight 0.0",
+    "source weight of the highest information",
+)
 PARTS = ("ClassMix", "strong augmentation", "FDA", "masks")
 README = {
     "target only (the ceiling)": "target only",
@@ -121,10 +130,30 @@ def statistics_toy_city():
     return sweep_table(results("statistics")["rows"])[1:]
 
 
+def statistics_camvid():
+    return sweep_table(results("statistics_camvid")["rows"])[1:]
+
+
+def at_night():
+    return few_ways("statistics_night")
+
+
+def in_haze():
+    return few_ways("statistics_haze")
+
+
+def few_ways(name):
+    """The ends, the middle and what needs few images of a sweep."""
+    return [line for line in sweep_table(results(name)["rows"]) if line[0] in FEW_WAYS]
+
+
 NO_TRAINING = (
     transfers_toy_city,
     transfers_camvid,
     statistics_toy_city,
+    statistics_camvid,
+    at_night,
+    in_haze,
 )
 PAGES = {
     ablation: "docs/ablation.md",
