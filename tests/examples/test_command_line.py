@@ -128,8 +128,8 @@ def unexplained(path):
     """Settings of a file without a comment beside or above them and without a docstring."""
     text = path.read_text(encoding="utf-8")
     lines, tree = text.splitlines(), ast.parse(text)
-    classes = [each for each in ast.walk(tree) if getattr(each, "name", None) in SETTINGS]
-    for each in classes:
+    classes = [each for each in ast.walk(tree) if isinstance(each, ast.ClassDef)]
+    for each in (each for each in classes if each.name in SETTINGS):
         for field, after in zip(each.body, [*each.body[1:], None], strict=True):
             if isinstance(field, ast.AnnAssign) and "default_factory" not in ast.unparse(field):
                 near = lines[field.lineno - 2].strip(), lines[field.end_lineno - 1]
