@@ -172,13 +172,13 @@ def test_the_bands_of_two_maps_are_made_on_their_device():
         maps = [torch.randn(height, 2, 4, 6, device="cuda") for height in (3, 5)]
         weights = torch.ones(8, 2, 6, device="cuda")
         over_classes = _banded_divergence._class_forward._init_fn(*maps, 8)
-        over_pixels = _banded_divergence._pixel_forward._init_fn(*maps, weights, 8)
+        over_pixels = _banded_divergence._pixel_forward._init_fn(*maps, weights)
         gradients = [
             _banded_divergence._class_backward._init_fn(
                 over_classes[0], *maps, *over_classes[1:], 8
             ),
             _banded_divergence._pixel_backward._init_fn(
-                over_pixels[0], *maps, weights, *over_pixels[1:], 8
+                over_pixels[0], *maps, weights, *over_pixels[1:]
             ),
         ]
     assert {each.shape for each in over_classes} == {weights.shape}
@@ -216,13 +216,14 @@ two_sizes = pytest.mark.parametrize("softmax_over", ["classes", "pixels"])
 
 
 @two_sizes
+@pytest.mark.parametrize("batch", [1, 2])
 @pytest.mark.parametrize("in_dims", [(0, 0), (0, None), (None, 0), (2, 1)])
-def test_vmap_and_grad_of_distillation_equal_a_loop(softmax_over, in_dims):
+def test_vmap_and_grad_of_distillation_equal_a_loop(softmax_over, in_dims, batch):
     loss = partial(losses.distillation, softmax_over=softmax_over)
     mapped = [
-        maps((2, 16, 24), stride)
+        maps((batch, 16, 24), stride)
         if axis is None
-        else torch.stack([maps((2, 16, 24), stride) for _ in range(3)], axis)
+        else torch.stack([maps((batch, 16, 24), stride) for _ in range(3)], axis)
         for stride, axis in zip((4, 8), in_dims, strict=True)
     ]
     for function in (loss, grad(loss)):

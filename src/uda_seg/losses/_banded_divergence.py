@@ -35,9 +35,9 @@ def pixel_divergence(logits: Tensor, teacher: Tensor, weights: Tensor) -> Tensor
 
     Pixels count as often as their weights ``(B, H, W)`` say; a class without any has 0.
     """
-    height, width = weights.shape[-2:]
+    width = weights.shape[-1]
     wide = widen(logits, width), widen(teacher, width), rearrange(weights, "b h w -> h b w")
-    return _over_pixels(*wide, height)[0][0]
+    return _over_pixels(*wide)[0][0]
 
 
 @torch.library.custom_op("uda_seg::class_divergence", mutates_args=())
@@ -65,7 +65,7 @@ def _class_backward(
     height: int,
 ) -> Tensor:
     """Gradient of the student's scores: the difference of the probabilities."""
-    result = torch.zeros_like(student)
+    result = student.new_zeros(student.shape)  # rows first, whatever the student's strides
     for ours, theirs in zip(bands_of(student, height), bands_of(teacher, height), strict=True):
         probabilities = ours.scores.sub_(student_log2[ours.rows].unsqueeze(2)).exp2_()
         target = theirs.scores.sub_(teacher_log2[ours.rows].unsqueeze(2)).exp2_()
@@ -101,7 +101,7 @@ def _weighted_bands(student: Tensor, teacher: Tensor, weights: Tensor) -> Iterat
 
 @torch.library.custom_op("uda_seg::pixel_divergence", mutates_args=())
 def _pixel_forward(
-    student: Tensor, teacher: Tensor, weights: Tensor, _height: int
+    student: Tensor, teacher: Tensor, weights: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Divergence ``(1, B, K)`` of ``(h, B, K, W)``, and what each softmax is divided by."""
     shape = student.shape[1:3]
@@ -136,10 +136,9 @@ def _pixel_backward(
     weights: Tensor,
     student_log2: Tensor,
     teacher_log2: Tensor,
-    _height: int,
 ) -> Tensor:
     """Gradient of the student's scores: the difference of the distributions."""
-    result = torch.zeros_like(student)
+    result = student.new_zeros(student.shape)  # rows first, whatever the student's strides
     factor = gradient.unsqueeze(-1) * math.log(2)
     for band in _weighted_bands(student, teacher, weights):
         student_scores = band.student.add_(band.log2_weights).sub_(student_log2.unsqueeze(-1))
@@ -156,14 +155,14 @@ def _(student: Tensor, _teacher: Tensor, height: int) -> tuple[Tensor, ...]:
 
 
 @_pixel_forward.register_fake
-def _(student: Tensor, _teacher: Tensor, _weights: Tensor, _height: int) -> tuple[Tensor, ...]:
+def _(student: Tensor, _teacher: Tensor, _weights: Tensor) -> tuple[Tensor, ...]:
     return tuple(student.new_empty(1, *student.shape[1:3]) for _ in range(3))
 
 
 @_class_backward.register_fake
 @_pixel_backward.register_fake
 def _(_gradient: Tensor, student: Tensor, *_: object) -> Tensor:
-    return torch.empty_like(student)
+    return student.new_empty(student.shape)
 
 
 _over_classes = differentiable(_class_forward, _class_backward, twice=_TWICE)

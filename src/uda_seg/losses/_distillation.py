@@ -25,8 +25,7 @@ def distillation(
     r"""Divergence of a student from its teacher, whose logits may have another resolution.
 
     :math:`T^2\, KL(p^{teacher} \| p^{student})` with the softmax of logits over :math:`T`. Its
-    gradient is that of the cross entropy with soft labels. The gradient of the teacher is never
-    taken.
+    gradient is that of the cross entropy with soft labels. Teacher and weights get none.
 
     Both are compared at the size of the weights, or else at the finer of the two sizes. They are
     brought there by bilinear interpolation in bands of rows, as :func:`upsampled_cross_entropy`
@@ -80,7 +79,7 @@ def distillation(
         pairs = zip(logits.shape[-2:], teacher_logits.shape[-2:], strict=True)
         weights = scaled[0].new_ones(len(logits), *map(max, pairs))
     else:
-        weights = pixel_weights.to(dtype)
+        weights = pixel_weights.detach().to(dtype)
     if softmax_over == "classes":
         height, width = weights.shape[-2:]
         losses = temperature**2 * class_divergence(*scaled, size=(height, width))

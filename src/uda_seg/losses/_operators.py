@@ -16,15 +16,15 @@ def differentiable(forward: Any, backward: Any, twice: str) -> Callable[..., tup
     Tensors have their batch on the second axis, where ``vmap`` adds its own.
 
     Args:
-        forward: a custom operator of tensors and one setting; gives the value and what backward
+        forward: a custom operator of tensors, then settings; gives the value and what backward
             needs.
-        backward: one of the value's gradient, those tensors, what was kept, and the setting.
+        backward: one of the value's gradient, those tensors, what was kept, and the settings.
         twice: what a second derivative is told.
     """
 
     def remember(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        *tensors, ctx.setting = inputs
-        ctx.constants = len(inputs) - 1
+        tensors = [each for each in inputs if isinstance(each, Tensor)]
+        ctx.settings, ctx.constants = inputs[len(tensors) :], len(inputs) - 1
         ctx.save_for_backward(*tensors, *output[1:])
 
     # torch.func cannot transform what register_autograd makes; torch.compile traces nothing else
@@ -54,11 +54,11 @@ def differentiable(forward: Any, backward: Any, twice: str) -> Callable[..., tup
 
         @staticmethod
         def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
-            result = Gradient.apply(gradient, *ctx.saved_tensors, ctx.setting)
+            result = Gradient.apply(gradient, *ctx.saved_tensors, *ctx.settings)
             return result, *[None] * ctx.constants
 
     def differentiate(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
-        result = backward(gradient, *ctx.saved_tensors, ctx.setting)
+        result = backward(gradient, *ctx.saved_tensors, *ctx.settings)
         return result, *[None] * ctx.constants
 
     def of_many(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Any, Any]:
