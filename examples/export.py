@@ -15,13 +15,10 @@ mIoU, milliseconds. Where eight bits are slower than float or half a point worse
 """
 
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from statistics import fmean
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, cast
 
 import torch
 import tyro
@@ -30,22 +27,14 @@ from rich.table import Table
 from timm.models import reparameterize_model
 
 from command_line import console, name_extra, run_script
-from data_tools.catalogue import Name, classes_of
 from data_tools.description import CITYSCAPES
-from data_tools.guess import detect
 from deployment.model import ExportModel, Pixels, halve
-from evaluation.loading import Classes, Trained, load_checkpoint
-from evaluation.protocol import merge_predictions
+from evaluation.eight_bits import Target, compare, open_target
+from evaluation.loading import Trained, load_checkpoint
 from evaluation.scoring import resize
 from files import atomic_path
-from training.domains import HELD_OUT, evenly_spaced, split_reader
-from uda_seg.datasets import SegmentationFolder
-from uda_seg.metrics import MeanIoU, iou_from_confusion
+from training.domains import evenly_spaced
 from uda_seg.models import BiSeNet
-
-if TYPE_CHECKING:
-    from deployment.quantization import Verdict
-    from deployment.runtime import ExportedNetwork
 
 
 @dataclass(frozen=True)
@@ -71,9 +60,9 @@ class Config:
     size: tuple[int, int] | None = None
     """Height and width that the network sees of these images; the images' own by default."""
     calibration_images: int = 32
-    """How many training images give the ranges."""
+    """How many training images give the ranges of --int8."""
     compared_images: int = 100
-    """How many held-out images are compared, at most."""
+    """How many held-out images --int8 is compared on, at most."""
     overwrite: bool = False
     """Replace files that are there."""
 
@@ -86,8 +75,12 @@ class Config:
             raise FileExistsError(f"{there[0]} is there already; --overwrite replaces it")
         if self.int8 is not None and self.half:
             raise ValueError("expected --int8 or --half, got both")
+        if self.output.suffix != ".onnx":
+            raise ValueError(f"expected --output to end in .onnx, got {self.output}")
         if self.int8 is None and self.size is not None:
             raise ValueError("expected --size beside --int8 alone: the file takes any size")
+        if self.size is not None and min(self.size) < 32:
+            raise ValueError(f"expected a size of at least 32x32, got {self.size}")
         if min(self.calibration_images, self.compared_images) < 1:
             raise ValueError("expected at least one image for --int8")
 
@@ -97,31 +90,22 @@ class Config:
         return None if self.int8 is None else self.output.with_suffix(".json")
 
 
-class Target(NamedTuple):
-    """The images that eight bits are fitted to and judged on."""
-
-    name: Name
-    unlabelled: SegmentationFolder
-    held_out: SegmentationFolder
-    num_classes: int
-
-
 def main(config: Config) -> int:
     """Write the file, check it, and say what was checked."""
     with name_extra("export"):
         from deployment import onnx_file
     torch.manual_seed(0)  # the same images in every check
-    network, classes = open_network(config)
+    target = None if config.int8 is None else open_target(config.int8)
+    network, classes = open_network(config, target)
     refuse_fixed_size(network)
-    target = None if config.int8 is None else open_target(config.int8, classes)
     joined = cast(BiSeNet, reparameterize_model(network))  # a copy without RepVGG's branches
     model = ExportModel(
         halve(joined) if config.half else joined, pixels=config.pixels, class_ids=config.class_ids
     )
     status = 0
-    with atomic_path(config.output) as partial:
-        onnx_file.write_onnx(model, partial, classes=[each.name for each in classes])
-        agreements = list(onnx_file.check_onnx(partial, model, network))
+    with atomic_path(config.output) as unfinished:
+        onnx_file.write_onnx(model, unfinished, classes=[each.name for each in classes])
+        agreements = list(onnx_file.check_onnx(unfinished, model, network))
         table = Table("images", "deviation", "same class", title="ONNX Runtime against torch")
         for shape, deviation, same_class in agreements:
             table.add_row(
@@ -129,18 +113,21 @@ def main(config: Config) -> int:
             )
         console().print(table)
         if target is not None:
-            status = quantize(config, target, partial)
+            status = quantize(config, target, unfinished)
     megabytes = config.output.stat().st_size / 1e6
     console().print(f"wrote {config.output}, {megabytes:.1f} MB", soft_wrap=True)
     return status
 
 
-def open_network(config: Config) -> Trained:
-    """The network that is asked for, or an untrained one."""
+def open_network(config: Config, target: Target | None) -> Trained:
+    """The network that is asked for, or an untrained one; of the target's classes, if given."""
+    known = None if target is None else target.classes
     if config.network is not None:
-        return load_checkpoint(config.network, config.backbone, channels=None)
+        channels = None if target is None else 3
+        return load_checkpoint(config.network, config.backbone, classes=known, channels=channels)
+    classes = known or CITYSCAPES
     backbone = config.backbone or "resnet18"
-    return Trained(BiSeNet(len(CITYSCAPES), backbone, pretrained_backbone=False), CITYSCAPES)
+    return Trained(BiSeNet(len(classes), backbone, pretrained_backbone=False), classes)
 
 
 def refuse_fixed_size(network: BiSeNet) -> None:
@@ -152,22 +139,6 @@ def refuse_fixed_size(network: BiSeNet) -> None:
             f"expected a backbone that takes any size, got one for {height}x{width} alone; "
             "torch.onnx.export writes it, with the batch alone in dynamic_shapes (docs/export.md)"
         )
-
-
-def open_target(root: Path, classes: Classes) -> Target:
-    """Unlabelled training images, and held-out ones with labels, if there are some."""
-    name = detect(root)
-    if name not in HELD_OUT:
-        raise ValueError(f"expected a target out of {', '.join(HELD_OUT)}, got {name} in {root}")
-    names, found = ([each.name for each in some] for some in (classes, classes_of(name, root)))
-    if names != found:
-        raise ValueError(f"expected the network's classes {names} in {root}, got {found}")
-    held_out = split_reader(name, root, HELD_OUT[name])
-    unlabelled = split_reader(name, root, ("train",))(labels=False)
-    try:
-        return Target(name, unlabelled, held_out(), len(classes))
-    except FileNotFoundError:  # a test set's labels stay with its server
-        return Target(name, unlabelled, held_out(labels=False), len(classes))
 
 
 def quantize(config: Config, target: Target, file: Path) -> int:
@@ -183,34 +154,13 @@ def quantize(config: Config, target: Target, file: Path) -> int:
         network = ExportedNetwork(float_file)
         inputs = (resize(images[index].image[None], config.size) for index in chosen)
         write_int8(float_file, file, map(network.feed, inputs))
-        verdict = compare(config, target, {"float": network, "int8": ExportedNetwork(file)})
+        both = {"float": network, "int8": ExportedNetwork(file)}
+        verdict = compare(target, both, config.size, config.compared_images)
     assert config.verdict is not None
-    with atomic_path(config.verdict) as partial_file:
-        verdict.write(partial_file)
+    with atomic_path(config.verdict) as unfinished:
+        verdict.write(unfinished)
     console().print(str(verdict), *verdict.problems, sep="\n", soft_wrap=True)
     return 1 if verdict.problems else 0
-
-
-def compare(config: Config, target: Target, networks: Mapping[str, "ExportedNetwork"]) -> "Verdict":
-    """Predictions, mIoU and times of both files on held-out images."""
-    from deployment.quantization import Verdict, time_in_turns
-
-    metrics = {name: MeanIoU(target.num_classes) for name in networks}
-    chosen = evenly_spaced(len(target.held_out), config.compared_images)
-    same = []
-    for index in track(chosen, "comparing"):
-        image, label, _ = target.held_out[index]
-        inputs = resize(image[None], config.size)
-        height, width = label.shape
-        ids = {name: each.class_ids(inputs, (height, width)) for name, each in networks.items()}
-        same.append((ids["float"] == ids["int8"]).float().mean().item())
-        for name, metric in metrics.items():
-            metric.update(ids[name], label[None])
-    merged = {n: merge_predictions(m.confusion_matrix(), target.name) for n, m in metrics.items()}
-    scores = {n: 100 * iou_from_confusion(each).nanmean().item() for n, each in merged.items()}
-    runs = {n: partial(each.session.run, None, each.feed(inputs)) for n, each in networks.items()}
-    times = time_in_turns(runs, turns=10)
-    return Verdict(len(chosen), tuple(inputs.shape[2:]), fmean(same), scores, times)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from evaluation.pictures import Picture, overlay
 from evaluation.scoring import predict, resize
 from files import atomic_path
 from overlap import ahead
+from training.held_out import require_memory
 from uda_seg.batch_norm import image_statistics
 from uda_seg.datasets import read_image
 from uda_seg.models import BiSeNet
@@ -107,6 +108,7 @@ def open_predictor(config: Config) -> Iterator[Predictor]:
 
         def run(pixels: Tensor) -> Tensor:
             height, width = pixels.shape[1:]
+            require_memory(height, width)
             images = resize(pixels[None], seen_size(config, pixels))
             return exported.class_ids(images, (height, width))[0]
 

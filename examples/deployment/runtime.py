@@ -11,10 +11,19 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from onnxruntime import InferenceSession, SessionOptions
-from onnxruntime.capi.onnxruntime_pybind11_state import InvalidGraph, InvalidProtobuf, NoSuchFile
+from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 from torch import Tensor
 
 __all__ = ["ExportedNetwork"]
+
+_REFUSALS = (  # of files: damaged ones, and those of a newer ONNX
+    runtime.Fail,
+    runtime.InvalidArgument,
+    runtime.InvalidGraph,
+    runtime.InvalidProtobuf,
+    runtime.NotImplemented,
+    runtime.RuntimeException,
+)
 
 
 class ExportedNetwork:
@@ -45,11 +54,14 @@ class ExportedNetwork:
                 for name in ("mean", "std")
             )
             self.classes: list[str] = json.loads(about["classes"])
-        except NoSuchFile as error:
+            if not self.classes or self._mean.size != 3:
+                raise ValueError("no classes, or images that are not RGB")
+        except runtime.NoSuchFile as error:
             raise FileNotFoundError(f"expected an ONNX file, got {path}, which is none") from error
-        except (InvalidGraph, InvalidProtobuf, KeyError, ValueError, SyntaxError) as error:
+        except (*_REFUSALS, KeyError, TypeError, ValueError, SyntaxError) as error:
             raise ValueError(
-                f"expected an ONNX file that examples/export.py wrote, got {path}: {error!r}"
+                f"expected an ONNX file of RGB images that examples/export.py wrote, got {path}: "
+                f"{error!r}"
             ) from error
 
     def feed(self, images: Tensor) -> Mapping[str, NDArray[Any]]:

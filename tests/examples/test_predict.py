@@ -389,7 +389,13 @@ class TestExported:
         names = [f"thing {number}" for number in range(19)]
         model = onnx.load(exported)
         onnx.helper.set_model_props(
-            model, {"pixels": "unit", "mean": "[0]", "std": "[1]", "classes": json.dumps(names)}
+            model,
+            {
+                "pixels": "unit",
+                "mean": "[0, 0, 0]",
+                "std": "[1, 1, 1]",
+                "classes": json.dumps(names),
+            },
         )
         onnx.save(model, tmp_path / "other.onnx")
         Image.fromarray(street()).save(config.images / "a.png")

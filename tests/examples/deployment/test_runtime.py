@@ -55,5 +55,13 @@ def test_what_is_no_exported_file_is_refused(tmp_path):
     onnx.save(foreign, tmp_path / "foreign.onnx")
     with pytest.raises(ValueError, match=r"foreign\.onnx: KeyError"):
         ExportedNetwork(tmp_path / "foreign.onnx")
-    with pytest.raises(ValueError, match="expected an ONNX file"):
-        ExportedNetwork(tmp_path)
+    onnx.helper.set_model_props(
+        foreign, {"pixels": "unit", "mean": "[0]", "std": "[1]", "classes": "[]"}
+    )
+    onnx.save(foreign, tmp_path / "grey.onnx")
+    (tmp_path / "empty.onnx").touch()
+    foreign.ir_version = 99
+    onnx.save(foreign, tmp_path / "newer.onnx")
+    for name in ("grey.onnx", "empty.onnx", "newer.onnx", "."):
+        with pytest.raises(ValueError, match="expected an ONNX file of RGB"):
+            ExportedNetwork(tmp_path / name)

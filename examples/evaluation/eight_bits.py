@@ -1,0 +1,100 @@
+"""A file in eight bits on held-out images of the target, beside the one in float."""
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, NamedTuple
+
+from rich.progress import track
+
+from data_tools.catalogue import Name, classes_of, on_disk, split_readers
+from data_tools.guess import detect
+from evaluation.loading import Classes
+from evaluation.protocol import merge_predictions
+from evaluation.scoring import resize
+from training.domains import HELD_OUT, evenly_spaced, split_reader
+from uda_seg.datasets import SegmentationFolder
+from uda_seg.metrics import MeanIoU, iou_from_confusion
+
+if TYPE_CHECKING:
+    from deployment.quantization import Verdict
+    from deployment.runtime import ExportedNetwork
+
+__all__ = ["Target", "compare", "open_target"]
+
+
+class Target(NamedTuple):
+    """The images that eight bits are fitted to and judged on."""
+
+    name: Name
+    unlabelled: SegmentationFolder
+    """Training images."""
+    held_out: SegmentationFolder
+    """With labels, if there are some."""
+    classes: Classes
+
+
+def open_target(root: Path) -> Target:
+    """Open both splits of a target, as a training does.
+
+    Raises:
+        FileNotFoundError: if a split is missing, or some held-out images lack a label.
+        ValueError: if it is none of the known targets.
+    """
+    name = detect(root)
+    if name not in HELD_OUT:
+        raise ValueError(f"expected a target out of {', '.join(HELD_OUT)}, got {name} in {root}")
+    unlabelled = split_reader(name, root, ("train",))(labels=False)
+    read = split_reader(name, root, HELD_OUT[name])
+    try:
+        held_out = read()
+    except FileNotFoundError:
+        if _has_a_label(name, root):
+            raise
+        held_out = read(labels=False)  # a test set's labels stay with its server
+    return Target(name, unlabelled, held_out, classes_of(name, root))
+
+
+def _has_a_label(name: Name, root: Path) -> bool:
+    """Whether any image of the held-out split has one."""
+    readers = split_readers(name, root, missing="skip")
+    wanted = {split: readers[split] for split in HELD_OUT[name] if split in readers}
+    try:
+        next(iter(on_disk(name, root, wanted).values()))()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def compare(
+    target: Target,
+    networks: Mapping[str, "ExportedNetwork"],
+    size: tuple[int, int] | None,
+    count: int,
+) -> "Verdict":
+    """Predictions, mIoU and times of ``float`` and ``int8`` on held-out images.
+
+    Args:
+        target: whose images.
+        networks: both.
+        size: height and width that they see; the images' own without one.
+        count: how many images, at most.
+    """
+    from deployment.quantization import Verdict, time_in_turns
+
+    metrics = {name: MeanIoU(len(target.classes)) for name in networks}
+    chosen, same = evenly_spaced(len(target.held_out), count), []
+    for index in track(chosen, "comparing"):
+        image, label, _ = target.held_out[index]
+        inputs = resize(image[None], size)
+        height, width = label.shape
+        ids = {name: each.class_ids(inputs, (height, width)) for name, each in networks.items()}
+        same.append((ids["float"] == ids["int8"]).float().mean().item())
+        for name, metric in metrics.items():
+            metric.update(ids[name], label[None])
+    merged = {n: merge_predictions(m.confusion_matrix(), target.name) for n, m in metrics.items()}
+    scores = {n: 100 * iou_from_confusion(each).nanmean().item() for n, each in merged.items()}
+    runs = {n: partial(each.session.run, None, each.feed(inputs)) for n, each in networks.items()}
+    times = time_in_turns(runs, turns=10)
+    return Verdict(len(chosen), tuple(inputs.shape[2:]), fmean(same), scores, times)
