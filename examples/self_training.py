@@ -7,7 +7,8 @@ images under strong augmentation (source only), one by self-training as well: FD
 ClassMix (DACS) and masked consistency (MIC). Both are evaluated again with AdaBN: with the
 batch-norm statistics of target images. ``--no-class-mix``, ``--no-masked``, ``--no-strong``,
 ``--beta None`` and ``--no-photometric`` leave a part out. With ``--teacher`` a network that is
-trained already, a larger one say, teaches a third one (distilled). On real data, with an ImageNet
+trained already, a larger one say, teaches a third one (distilled), on both domains, or with
+``--source-free`` on the target alone, and no source is read. On real data, with an ImageNet
 backbone:
 
     python examples/self_training.py --source-root GTA5 --target-root cityscapes --size 512 1024 \
@@ -32,7 +33,7 @@ from torch.optim.swa_utils import AveragedModel
 import gta2city
 from command_line import run_script
 from evaluation.adabn import AdaBN, adapting
-from evaluation.loading import load_checkpoint
+from evaluation.loading import load_network
 from evaluation.results import Result, load_or_train, log_result, show_results
 from evaluation.scoring import evaluate, normalization
 from gta2city import (
@@ -42,6 +43,7 @@ from gta2city import (
     make_batch,
     source_step,
 )
+from tensor_files import checksum
 from training.augmentation import augmentation
 from training.batch_norm import frozen_running_stats
 from training.checkpoint import Checkpoint
@@ -49,7 +51,7 @@ from training.config import TrainingConfig
 from training.data import Batch, Pair, PairedBatches
 from training.distillation import Distillation, distillation_step
 from training.distributed import open_fabric
-from training.domains import Domains, labelled_counts, open_domains
+from training.domains import Domains, labelled_counts, open_domains, open_target_alone
 from training.logger import TrainingLogger
 from training.networks import Networks, upsample
 from training.statistics import prediction_statistics
@@ -79,9 +81,9 @@ class Config:
     beta: float | None = 0.05  # of FDA on the source, in [0, 0.5]; None leaves it out
     photometric: bool = True  # strong augmentation of the source, in all rows
     rare_classes: bool = False  # draw source images by the rarest classes that they hold
-    teacher: str | None = None  # a trained network: a folder, or a name on the hub
+    teacher: str | None = None  # what save_pretrained wrote: a folder, or a name on the hub
     temperature: float = 1.0  # of the teacher's softmax, and of the network's that it teaches
-    source_free: bool = False  # learn from the teacher on target images alone
+    source_free: bool = False  # learn from the teacher on target images alone; needs no source
 
     def __post_init__(self) -> None:
         """Refuse what would otherwise fail after the first rows, or go unnoticed."""
@@ -176,7 +178,7 @@ def self_training_step(
 
 def load_teacher(fabric: Fabric, name: str, domains: Domains) -> BiSeNet:
     """A trained network of the same classes, in evaluation mode."""
-    network = load_checkpoint(name, classes=domains.classes).network.to(fabric.device)
+    network = load_network(name, domains.classes).network.to(fabric.device)
     return network.to(memory_format=torch.channels_last).eval()
 
 
@@ -238,25 +240,30 @@ def train_row(
 def main(config: Config) -> None:
     """Train and evaluate each row, then show table and picture."""
     training = config.training
-    fda = None if config.beta is None else FDA(config.beta)
-    source_only = Row(photometric=config.photometric)
-    taught = replace(source_only, style=fda, rare_classes=config.rare_classes)
-    taught = replace(taught, self_training=config.self_training)
-    trained = {"source only": source_only, "self-training": taught}
-    adapted = {f"{name} + AdaBN": AdaBN(name, row) for name, row in trained.items()}
-    if config.teacher is not None:
-        settings = Distillation(config.teacher, config.temperature, not config.source_free)
-        trained["distilled"] = replace(source_only, distillation=settings)
-    rows = trained | adapted
     fabric = open_fabric(training.precision)
-    domains = open_domains(fabric, training)
+    domains = (open_target_alone if config.source_free else open_domains)(fabric, training)
+    rows: dict[str, Row | AdaBN] = {} if config.source_free else both_rows(config)
     teacher = None if config.teacher is None else load_teacher(fabric, config.teacher, domains)
+    if config.teacher is not None and teacher is not None:
+        weights = checksum(teacher.state_dict())
+        how = Distillation(config.teacher, weights, config.temperature, not config.source_free)
+        rows["distilled"] = Row(photometric=config.photometric, distillation=how)
     train = adapting(fabric, training, domains, partial(train_row, fabric, training, domains))
     results = load_or_train(fabric, training, rows, train, domains.classes)
     if teacher is not None:
         results["teacher"] = Result(teacher, evaluate(fabric, training, teacher, domains), 0.0)
     if fabric.is_global_zero:
         show_results(config, training, results, domains)
+
+
+def both_rows(config: Config) -> dict[str, Row | AdaBN]:
+    """Source only and self-training, each also with the statistics of target images."""
+    source_only = Row(photometric=config.photometric)
+    fda = None if config.beta is None else FDA(config.beta)
+    taught = replace(source_only, style=fda, rare_classes=config.rare_classes)
+    taught = replace(taught, self_training=config.self_training)
+    trained: dict[str, Row | AdaBN] = {"source only": source_only, "self-training": taught}
+    return trained | {f"{name} + AdaBN": AdaBN(name, row) for name, row in trained.items()}
 
 
 if __name__ == "__main__":

@@ -124,10 +124,14 @@ def checksum(folder: Path, size: tuple[int, int]) -> str:
     """That of the weights of a network, which has to be trained at this size.
 
     Raises:
-        ValueError: if it was trained at another one.
+        ValueError: if it was trained at another one, or its manifest is damaged.
     """
-    settings = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["settings"]
-    trained = tuple(settings.get("size", TrainingConfig().size))
+    manifest = folder / MANIFEST
+    try:
+        settings = json.loads(manifest.read_text(encoding="utf-8"))["settings"]
+        trained = tuple(settings.get("size", TrainingConfig().size))
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ValueError(f"expected {manifest} to be of a trained row, got {error!r}") from error
     if trained != size:
         raise ValueError(
             f"expected --size {trained[0]} {trained[1]}, at which {folder} was trained, got {size}"
@@ -146,7 +150,7 @@ def read_scores(
     try:
         content = require_same_settings(file, settings)
         scores: dict[str, dict[str, Scores]] = content["rows"]
-        known: dict[str, dict[str, str]] = content["sha256"]
+        known: dict[str, dict[str, str]] = content.get("sha256", {})
         sweep_table(scores)
         for seeds in known.values():
             seeds.items()

@@ -87,6 +87,15 @@ def sha256(file: Path) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
+def checksum(state: Mapping[str, Tensor]) -> str:
+    """The SHA-256 of named tensors, in hexadecimal."""
+    digest = hashlib.sha256()
+    for name, value in state.items():
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
 def require_unchanged(file: Path, checksum: str) -> None:
     """Refuse a file whose bytes are not those that the checksum was made of.
 

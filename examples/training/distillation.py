@@ -24,6 +24,7 @@ class Distillation:
     """Who teaches, and how."""
 
     teacher: str  # what save_pretrained wrote, a folder or a name on the hub
+    sha256: str  # of its weights
     temperature: float = 1.0  # of both softmaxes
     source: bool = True  # learn from labelled source images, too
 

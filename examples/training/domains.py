@@ -24,10 +24,11 @@ __all__ = [
     "evenly_spaced",
     "labelled_counts",
     "open_domains",
+    "open_target_alone",
     "split_reader",
 ]
 
-Labels = Literal["source", "target"]
+Labels = Literal["source", "target", "none"]
 
 
 class Domains(NamedTuple):
@@ -44,7 +45,7 @@ class Domains(NamedTuple):
     class_weights: Tensor
     """``(K,)`` of the labelled images, on this process's device."""
     labels: Labels
-    """Which domain is labelled."""
+    """Which domain is labelled; with ``"none"``, unlabelled images stand for the labelled ones."""
     classes: tuple[Class, ...]
     """K of them, those of both domains."""
 
@@ -95,12 +96,42 @@ def open_domains(fabric: Fabric, config: TrainingConfig, *, labels: Labels = "so
         train if labels == "target" else split_reader(source, source_root, _SOURCES[source])
     )
     labelled = _open(labelled_split, size=config.size)
-    held_out = _open(split_reader(target, target_root, HELD_OUT[target]))
-    require_labels(held_out)
-    require_few_pixels(held_out)
+    held_out = _open_held_out(target, target_root)
     unlabelled = train(size=config.size, labels=False)
     weights = _class_weights(fabric, labelled, len(classes))
     return Domains(labelled, unlabelled, held_out, target, weights, labels, classes)
+
+
+def open_target_alone(fabric: Fabric, config: TrainingConfig) -> Domains:
+    """Open the target for a training without a source; the toy city's if no root is given.
+
+    Raises:
+        FileNotFoundError: if the root has the layout of no data set, or held-out images no label.
+        ValueError: if there is a source root, its data set is no target or lacks a split, no
+            held-out pixel has a class, or a held-out image is too large.
+    """
+    if config.source_root is not None:
+        raise ValueError("expected no --source-root for a training without the source")
+    root = config.target_root
+    if root is None:
+        with fabric.rank_zero_first():
+            root = write_toy_city(Path("data/toy-city")).target_root
+    target = detect(root)
+    fabric.print(f"{root}, read as {target}")
+    if target not in HELD_OUT:
+        raise ValueError(f"expected a target out of {', '.join(HELD_OUT)}, got {target} in {root}")
+    classes = classes_of(target, root)
+    unlabelled = split_reader(target, root, ("train",))(size=config.size, labels=False)
+    held_out = _open_held_out(target, root)
+    even = torch.ones(len(classes), device=fabric.device)
+    return Domains(unlabelled, unlabelled, held_out, target, even, "none", classes)
+
+
+def _open_held_out(target: Name, root: Path) -> SegmentationFolder:
+    held_out = _open(split_reader(target, root, HELD_OUT[target]))
+    require_labels(held_out)
+    require_few_pixels(held_out)
+    return held_out
 
 
 def _classes_of_both(

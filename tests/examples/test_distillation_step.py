@@ -90,7 +90,7 @@ def plain_loop(student, teacher, data, settings, normalize):
 @pytest.mark.parametrize("temperature", [1.0, 3.0])
 def test_the_loop_with_its_step_equals_a_plain_loop(fabric, tmp_path, source, temperature):
     student, teacher, data = build(0), build(2), batches()
-    expected, settings = copy.deepcopy(student), Distillation("", temperature, source)
+    expected, settings = copy.deepcopy(student), Distillation("", "", temperature, source)
     networks = networks_of(fabric, student)
     untouched = copy.deepcopy(teacher)
 
@@ -113,7 +113,7 @@ def test_statistics_follow_clean_target_images_alone(fabric, monkeypatch):
     student, teacher, [batch, *_] = build(0), build(2).eval(), batches()
     expected = copy.deepcopy(student).train()
     networks = networks_of(fabric, student)
-    settings = Distillation("")
+    settings = Distillation("", "")
     distillation_step(
         source_step,
         fabric,
@@ -127,9 +127,9 @@ def test_statistics_follow_clean_target_images_alone(fabric, monkeypatch):
     assert_equal_states([student], [expected])
 
 
-def trained_teacher(config):
+def trained_teacher(config, seed=5):
     """A folder with a network of other widths than the student's."""
-    torch.manual_seed(5)
+    torch.manual_seed(seed)
     folder = config.output.parent / "teacher"
     BiSeNet(19, "test_efficientnet", pretrained_backbone=False).save_pretrained(
         folder, config={"num_classes": 19, "backbone": "test_efficientnet"}
@@ -138,7 +138,7 @@ def trained_teacher(config):
 
 
 def test_without_the_source_no_label_of_it_counts(fabric, config, domains):
-    row = Row(distillation=Distillation(trained_teacher(config), source=False))
+    row = Row(distillation=Distillation(trained_teacher(config), "", source=False))
     first = train_row(fabric, config, domains, "row", row)
     other = replace(config, output=config.output.with_name("other"))
     counted = domains._replace(class_weights=domains.class_weights.flip(0))
@@ -160,9 +160,9 @@ def test_the_script_trains_the_row_and_scores_the_teacher(config):
     assert [*results] == [
         "source only",
         "self-training",
-        "distilled",
         "source only + AdaBN",
         "self-training + AdaBN",
+        "distilled",
         "teacher",
     ]
     distilled, teacher = (
@@ -171,6 +171,21 @@ def test_the_script_trains_the_row_and_scores_the_teacher(config):
     assert type(distilled.backbone) is not type(teacher.backbone)
     with pytest.raises(FileExistsError, match=r"row\.distillation\.temperature 2\.0 instead"):
         main(replace(whole, temperature=1.0))
+    trained_teacher(config, seed=6)
+    with pytest.raises(FileExistsError, match=r"row\.distillation\.sha256"):
+        main(whole)
+
+
+def test_without_the_source_none_is_read(config, city):
+    folder = trained_teacher(config)
+    alone = Config(replace(config, source_root=None), teacher=folder, source_free=True)
+    main(alone)
+    assert [*read_results(config.output / "results.json")] == ["distilled", "teacher"]
+    with pytest.raises(ValueError, match="no --source-root"):
+        main(replace(alone, training=config))
+    elsewhere = replace(config, source_root=None, target_root=city.source_root)
+    with pytest.raises(ValueError, match=r"expected a target out of .* got gta5"):
+        main(replace(alone, training=elsewhere))
 
 
 @pytest.mark.parametrize(
@@ -188,7 +203,7 @@ def test_settings_without_a_meaning_are_refused(changes, message):
 
 def test_a_row_has_one_way_to_learn():
     with pytest.raises(ValueError, match="a step, self-training or distillation"):
-        Row(self_training=SelfTraining(), distillation=Distillation("x"))
+        Row(self_training=SelfTraining(), distillation=Distillation("x", ""))
 
 
 def test_a_teacher_of_other_classes_is_refused_before_the_work(config):
