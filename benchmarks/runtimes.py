@@ -21,7 +21,7 @@ Runs = dict[str, Callable[[], object]]
 
 
 def write_files(network: BiSeNet, folder: Path) -> None:
-    """``float.onnx`` and ``int8.onnx``; the ranges are those of noise, as time does not depend."""
+    """``float.onnx`` and ``int8.onnx``, with the ranges of noise, on which time does not depend."""
     write_onnx(ExportModel(network, pixels="normalized"), folder / "float.onnx")
     feeds = [{"images": torch.rand(1, 3, 256, 512).numpy()} for _ in range(2)]
     write_int8(folder / "float.onnx", folder / "int8.onnx", feeds)
