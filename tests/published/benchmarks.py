@@ -95,25 +95,35 @@ def adaptation_step():
     yield "peak memory, MiB", *(cell for three in cells for cell in three)
 
 
-def quickest(times):
-    floats = (each for way, each in times.items() if "bf16" not in way)
-    return min(floats, key=lambda figures: figures["median_ms"])
+def quickest(times, bits=32):
+    """The best of the ways in float32, or in ``bf16`` or ``int8``."""
+    kinds = {32: lambda way: "bf16" not in way and "int8" not in way}
+    of_kind = kinds.get(bits, lambda way: bits in way)
+    found = (each for way, each in times.items() if of_kind(way))
+    return min(found, key=lambda figures: figures["median_ms"])
 
 
 def frames():
     found = results("realtime")["results"]
     for backbone in dict.fromkeys(name.split()[0] for name in found):
         small, large = (found[f"{backbone} {size}"] for size in ("512x1024", "1024x2048"))
-        few, many = (1e3 / quickest(each["times"])["median_ms"] for each in (small, large))
-        network = f"{small['parameters'] / 1e6:.2f}", f"{small['GMac']:.1f}"
-        yield f"`{backbone}`", *network, f"{few:.1f}", f"{many:.2f}", f"{small['peak_MiB']:.0f}"
+        cells = [f"{small['parameters'] / 1e6:.2f}", f"{small['GMac']:.1f}"]
+        for each, digits in ((small, 1), (large, 1)):
+            for bits in (32, "bf16", "int8"):
+                a_second = 1e3 / quickest(each["times"], bits)["median_ms"]
+                cells.append(f"{a_second:.{digits}f}")
+        yield f"`{backbone}`", *cells, f"{small['peak_MiB']:.0f}"
 
 
-def inference():
+def inference(key="times"):
     for name, figures in results("realtime")["results"].items():
-        times = figures["times"]
-        best = ratio(times["eager"], quickest(times), digits=2)
-        yield f"`{name.replace(' ', '`, ')}", *map(ms, times.values()), best
+        times = figures[key]
+        gains = (ratio(times["eager"], quickest(times, bits)) for bits in (32, "bf16", "int8"))
+        yield f"`{name.replace(' ', '`, ')}", *map(ms, times.values()), *gains
+
+
+def inference_on_one_thread():
+    return inference("times_one_thread")
 
 
 def parts():
@@ -150,6 +160,7 @@ PAGES = {
     discriminators: "docs/training-step.md",
     frames: "docs/realtime.md",
     inference: "docs/realtime.md",
+    inference_on_one_thread: "docs/realtime.md",
     parts: "docs/realtime.md",
     reading: "docs/data.md",
     waiting: "docs/data.md",
