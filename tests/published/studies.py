@@ -147,6 +147,13 @@ def few_ways(name):
     return [line for line in sweep_table(results(name)["rows"]) if line[0] in FEW_WAYS]
 
 
+def students():
+    found = scores("distillation")
+    for name, values in found.items():
+        gain = spread(over(values, found["source only"]), "+")
+        yield name, spread(values), seeds(values), gain
+
+
 NO_TRAINING = (
     transfers_toy_city,
     transfers_camvid,
@@ -162,5 +169,6 @@ PAGES = {
     camvid: "docs/self-training.md",
     parts: "docs/self-training.md",
     longer: "docs/self-training.md",
+    students: "docs/self-training.md",
     **dict.fromkeys(NO_TRAINING, "docs/no-training.md"),
 }

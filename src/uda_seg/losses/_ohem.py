@@ -84,7 +84,7 @@ def bisenet_loss(
 
     Each is :func:`ohem_cross_entropy` with the same settings, which selects pixels for itself, or
     with ``threshold=None`` the cross entropy of all pixels. Each may have a resolution of its own:
-    to save memory and time, let the network return its logits as coarse as they are.
+    to save memory and time, let the network return low-resolution logits.
 
     Reference: Yu et al., *BiSeNet: Bilateral Segmentation Network for Real-time Semantic
     Segmentation*, ECCV 2018.

@@ -134,8 +134,8 @@ class BiSeNet(
                 of at least 32. A batch of one may train; at 32x32 exactly most backbones' batch
                 norm refuses it, having a single value a channel.
             size: height and width of the logits; the images' own by default, and the ground
-                truth's for an exact evaluation. ``"native"`` leaves them as coarse as they are
-                computed, at stride 8 and the second auxiliary at stride 16, which makes training
+                truth's for an exact evaluation. ``"native"`` leaves them at the resolution at which
+                they are computed, at stride 8 and the second auxiliary at stride 16, which makes training
                 cheaper with a loss that takes such, ``uda_seg.losses.bisenet_loss``.
 
         Returns:
