@@ -134,9 +134,9 @@ class BiSeNet(
                 of at least 32. A batch of one may train; at 32x32 exactly most backbones' batch
                 norm refuses it, having a single value a channel.
             size: height and width of the logits; the images' own by default, and the ground
-                truth's for an exact evaluation. ``"native"`` leaves them at the resolution at which
-                they are computed, at stride 8 and the second auxiliary at stride 16, which makes training
-                cheaper with a loss that takes such, ``uda_seg.losses.bisenet_loss``.
+                truth's for an exact evaluation. ``"native"`` skips the up-sampling: stride 8, the
+                second auxiliary stride 16. Training is cheaper with a loss that takes such logits,
+                ``uda_seg.losses.bisenet_loss``.
 
         Returns:
             The logits and, while training, the auxiliary logits, all ``(B, K, *size)``.
