@@ -22,13 +22,34 @@ def differentiable(forward: Any, backward: Any, twice: str) -> Callable[..., tup
         twice: what a second derivative is told.
     """
 
-    def remember(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        tensors = [each for each in inputs if isinstance(each, Tensor)]
-        ctx.settings, ctx.constants = inputs[len(tensors) :], len(inputs) - 1
-        ctx.save_for_backward(*tensors, *output[1:])
+    def differentiate(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+        result = backward(gradient, *ctx.saved_tensors, *ctx.settings)
+        return result, *[None] * ctx.constants
 
+    forward.register_autograd(differentiate, setup_context=_remember)
+    _register_vmap(forward, backward)
     # torch.func cannot transform what register_autograd makes; torch.compile traces nothing else
     # well.
+    function = _function(forward, backward, twice)
+
+    def apply(*inputs: Any) -> tuple[Tensor, ...]:
+        outputs: tuple[Tensor, ...] = (
+            forward(*inputs) if torch.compiler.is_compiling() else function.apply(*inputs)
+        )
+        return outputs
+
+    return apply
+
+
+def _remember(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    tensors = [each for each in inputs if isinstance(each, Tensor)]
+    ctx.settings, ctx.constants = inputs[len(tensors) :], len(inputs) - 1
+    ctx.save_for_backward(*tensors, *output[1:])
+
+
+def _function(forward: Any, backward: Any, twice: str) -> Any:
+    """The same as a ``torch.autograd.Function``."""
+
     class Gradient(torch.autograd.Function):
         generate_vmap_rule = True
 
@@ -46,7 +67,7 @@ def differentiable(forward: Any, backward: Any, twice: str) -> Callable[..., tup
 
     class Value(torch.autograd.Function):
         generate_vmap_rule = True
-        setup_context = staticmethod(remember)
+        setup_context = staticmethod(_remember)
 
         @staticmethod
         def forward(*inputs: Any) -> Any:
@@ -57,30 +78,20 @@ def differentiable(forward: Any, backward: Any, twice: str) -> Callable[..., tup
             result = Gradient.apply(gradient, *ctx.saved_tensors, *ctx.settings)
             return result, *[None] * ctx.constants
 
-    def differentiate(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
-        result = backward(gradient, *ctx.saved_tensors, *ctx.settings)
-        return result, *[None] * ctx.constants
+    return Value
 
-    def of_many(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Any, Any]:
+
+def _register_vmap(forward: Any, backward: Any) -> None:
+    """Let a mapped axis join the batch, and leave it again."""
+
+    @forward.register_vmap  # type: ignore[untyped-decorator]
+    def _(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Any, Any]:
         outputs = forward(*_joined(info.batch_size, in_dims, inputs))
         return tuple(_apart(info.batch_size, each) for each in outputs), (0,) * len(outputs)
 
-    def gradient_of_many(
-        info: Any, in_dims: tuple[int | None, ...], *inputs: Any
-    ) -> tuple[Tensor, int]:
+    @backward.register_vmap  # type: ignore[untyped-decorator]
+    def _(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Tensor, int]:
         return _apart(info.batch_size, backward(*_joined(info.batch_size, in_dims, inputs))), 0
-
-    forward.register_autograd(differentiate, setup_context=remember)
-    forward.register_vmap(of_many)
-    backward.register_vmap(gradient_of_many)
-
-    def apply(*inputs: Any) -> tuple[Tensor, ...]:
-        outputs: tuple[Tensor, ...] = (
-            forward(*inputs) if torch.compiler.is_compiling() else Value.apply(*inputs)
-        )
-        return outputs
-
-    return apply
 
 
 def _joined(size: int, in_dims: tuple[int | None, ...], inputs: tuple[Any, ...]) -> Iterator[Any]:
