@@ -142,6 +142,19 @@ def _(on):
     )
 
 
+@call("losses.distillation")
+def _(on):
+    taught = {"teacher_logits": on.random(2, 5, 8, 12), "pixel_weights": on.random(2, 16, 24)}
+    loss = partial(losses.distillation, temperature=2.0, **taught)
+    return differentiate(on, loss, on.random(2, 5, 4, 6))
+
+
+@call("losses.distillation, over pixels")
+def _(on):
+    loss = partial(losses.distillation, teacher_logits=on.random(2, 5, 8, 12))
+    return differentiate(on, partial(loss, softmax_over="pixels"), on.random(2, 5, 4, 6))
+
+
 @call("losses.entropy")
 def _(on):
     return differentiate(on, losses.entropy, on.random(2, 5, 4, 6))
