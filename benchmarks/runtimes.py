@@ -22,7 +22,8 @@ Runs = dict[str, Callable[[], object]]
 
 def write_files(network: BiSeNet, folder: Path) -> None:
     """``float.onnx`` and ``int8.onnx``, with the ranges of noise, on which time does not depend."""
-    write_onnx(ExportModel(network, pixels="normalized"), folder / "float.onnx")
+    names = [str(each) for each in range(network.head.classify.out_channels)]
+    write_onnx(ExportModel(network, pixels="normalized"), folder / "float.onnx", classes=names)
     feeds = [{"images": torch.rand(1, 3, 256, 512).numpy()} for _ in range(2)]
     write_int8(folder / "float.onnx", folder / "int8.onnx", feeds)
 
