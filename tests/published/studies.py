@@ -150,7 +150,7 @@ def few_ways(name):
 def students():
     found = scores("distillation")
     for name, values in found.items():
-        gain = spread(over(values, found["source only"]), "+")
+        gain = spread(over(values, found["source only"][: len(values)]), "+")
         yield name, spread(values), seeds(values), gain
 
 
