@@ -240,9 +240,9 @@ def train_row(
 def main(config: Config) -> None:
     """Train and evaluate each row, then show table and picture."""
     training = config.training
+    rows: dict[str, Row | AdaBN] = {} if config.source_free else both_rows(config)
     fabric = open_fabric(training.precision)
     domains = (open_target_alone if config.source_free else open_domains)(fabric, training)
-    rows: dict[str, Row | AdaBN] = {} if config.source_free else both_rows(config)
     teacher = None if config.teacher is None else load_teacher(fabric, config.teacher, domains)
     if config.teacher is not None and teacher is not None:
         weights = checksum(teacher.state_dict())

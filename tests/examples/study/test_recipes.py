@@ -14,7 +14,7 @@ from training.teacher import SelfTraining
 
 @pytest.mark.parametrize("step", [adversarial_step, partial(entropy_step, weight=0.1)])
 def test_a_step_beside_self_training_is_refused(step):
-    with pytest.raises(ValueError, match="no step beside self-training, got"):
+    with pytest.raises(ValueError, match="a step, self-training or distillation, got"):
         Recipe(step, self_training=SelfTraining())
 
 
