@@ -154,6 +154,13 @@ def students():
         yield name, spread(values), seeds(values), gain
 
 
+def crops():
+    whole = scores("no_training")
+    for name, values in scores("crop").items():
+        difference = spread(over(values, whole[name]), "+")
+        yield name, spread(whole[name]), spread(values), difference
+
+
 NO_TRAINING = (
     transfers_toy_city,
     transfers_camvid,
@@ -170,5 +177,6 @@ PAGES = {
     parts: "docs/self-training.md",
     longer: "docs/self-training.md",
     students: "docs/self-training.md",
+    crops: "docs/self-training-parts.md",
     **dict.fromkeys(NO_TRAINING, "docs/no-training.md"),
 }
