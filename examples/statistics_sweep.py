@@ -32,7 +32,7 @@ from manifests import require_same_settings
 from study.criteria import certainty_and_diversity
 from study.recipes import ROWS as RECIPES
 from study.sweep_report import OWN, WEIGHTS, Scores, sweep_table, write_report
-from tensor_files import sha256
+from tensor_files import checksum
 from training.config import TrainingConfig, changed_settings
 from training.distributed import open_fabric
 from training.domains import Domains, evenly_spaced, open_domains
@@ -103,25 +103,27 @@ def score_all(config: Config) -> None:
     domains = open_domains(fabric, training)
     file = training.output / f"{config.file}.json"
     settings = changed_settings(training, None, fabric.world_size)
-    checksums = {key: checksum(folder, training.size) for key, folder in config.networks.items()}
+    for folder in config.networks.values():
+        require_size(folder, training.size)
     scores: dict[str, dict[str, Scores]] = {}
     known: dict[str, dict[str, str]] = {}  # of the networks that were scored
     if file.exists():
         scores, known = read_scores(file, settings)
     for (row, seed), folder in config.networks.items():
         found, seen = scores.setdefault(row, {}), known.setdefault(row, {})
-        if str(seed) in found and seen.get(str(seed)) == checksums[row, seed]:
-            continue
         network = load_network(folder, domains.classes).network.to(fabric.device)
+        weights = checksum(network.state_dict())
+        if str(seed) in found and seen.get(str(seed)) == weights:
+            continue
         found[str(seed)] = sweep(fabric, training, network, domains)
-        seen[str(seed)] = checksums[row, seed]
+        seen[str(seed)] = weights
         about = {"settings": settings, "environment": environment(), "sha256": known}
         write_json(file, {**about, "rows": scores})
     console().print(Markdown(write_report(training.output, config.file, scores)))
 
 
-def checksum(folder: Path, size: tuple[int, int]) -> str:
-    """That of the weights of a network, which has to be trained at this size.
+def require_size(folder: Path, size: tuple[int, int]) -> None:
+    """Refuse a network that was trained at another size.
 
     Raises:
         ValueError: if it was trained at another one, or its manifest is damaged.
@@ -136,7 +138,6 @@ def checksum(folder: Path, size: tuple[int, int]) -> str:
         raise ValueError(
             f"expected --size {trained[0]} {trained[1]}, at which {folder} was trained, got {size}"
         )
-    return sha256(folder / "model.safetensors")
 
 
 def read_scores(

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rich.progress import track
 
-from data_tools.catalogue import Name, classes_of, on_disk, split_readers
-from data_tools.guess import detect
+from data_tools.catalogue import Name, Reader, classes_of
 from evaluation.loading import Classes
 from evaluation.protocol import merge_predictions
 from evaluation.scoring import resize
-from training.domains import HELD_OUT, evenly_spaced, split_reader
+from training.domains import HELD_OUT, detect_target, evenly_spaced, split_reader
 from uda_seg.datasets import SegmentationFolder
 from uda_seg.metrics import MeanIoU, iou_from_confusion
 
@@ -42,26 +41,22 @@ def open_target(root: Path) -> Target:
         FileNotFoundError: if a split is missing, or some held-out images lack a label.
         ValueError: if it is none of the known targets.
     """
-    name = detect(root)
-    if name not in HELD_OUT:
-        raise ValueError(f"expected a target out of {', '.join(HELD_OUT)}, got {name} in {root}")
+    name = detect_target(root)
     unlabelled = split_reader(name, root, ("train",))(labels=False)
     read = split_reader(name, root, HELD_OUT[name])
     try:
         held_out = read()
     except FileNotFoundError:
-        if _has_a_label(name, root):
+        if _has_a_label(read):
             raise
         held_out = read(labels=False)  # a test set's labels stay with its server
     return Target(name, unlabelled, held_out, classes_of(name, root))
 
 
-def _has_a_label(name: Name, root: Path) -> bool:
-    """Whether any image of the held-out split has one."""
-    readers = split_readers(name, root, missing="skip")
-    wanted = {split: readers[split] for split in HELD_OUT[name] if split in readers}
+def _has_a_label(read: Reader) -> bool:
+    """Whether any image of a split has one."""
     try:
-        next(iter(on_disk(name, root, wanted).values()))()
+        read(missing="skip")
     except (OSError, ValueError):
         return False
     return True

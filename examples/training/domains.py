@@ -21,6 +21,7 @@ __all__ = [
     "HELD_OUT",
     "Domains",
     "Labels",
+    "detect_target",
     "evenly_spaced",
     "labelled_counts",
     "open_domains",
@@ -116,15 +117,25 @@ def open_target_alone(fabric: Fabric, config: TrainingConfig) -> Domains:
     if root is None:
         with fabric.rank_zero_first():
             root = write_toy_city(Path("data/toy-city")).target_root
-    target = detect(root)
+    target = detect_target(root)
     fabric.print(f"{root}, read as {target}")
-    if target not in HELD_OUT:
-        raise ValueError(f"expected a target out of {', '.join(HELD_OUT)}, got {target} in {root}")
     classes = classes_of(target, root)
     unlabelled = split_reader(target, root, ("train",))(size=config.size, labels=False)
     held_out = _open_held_out(target, root)
     even = torch.ones(len(classes), device=fabric.device)
     return Domains(unlabelled, unlabelled, held_out, target, even, "none", classes)
+
+
+def detect_target(root: Path) -> Name:
+    """Tell which data set a root holds, out of those that may be targets.
+
+    Raises:
+        ValueError: if it is none of them.
+    """
+    name = detect(root)
+    if name not in HELD_OUT:
+        raise ValueError(f"expected a target out of {', '.join(HELD_OUT)}, got {name} in {root}")
+    return name
 
 
 def _open_held_out(target: Name, root: Path) -> SegmentationFolder:

@@ -9,10 +9,12 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from uda_seg.batch_norm._layers import (
+    copied_statistics,
     evaluation_mode,
     norm_layers,
     require_share,
     running_statistics,
+    set_statistics,
 )
 from uda_seg.batch_norm._moments import Moments, gather, merge, moments_of
 
@@ -86,10 +88,12 @@ def adapt_batch_norm(
     for name, layer in layers.items():
         pixels, mean, deviation = target[name]
         if pixels > 1:  # an auxiliary head does not run, and one value has no variance
-            variance = deviation / (pixels - 1)  # unbiased, as torch keeps it
-            for kind, its in (("running_mean", mean), ("running_var", variance)):
-                present = layer.get_buffer(kind)
-                present.copy_(source_weight * present + (1 - source_weight) * its)
+            its = mean, deviation / (pixels - 1)  # unbiased, as torch keeps it
+            both = zip(copied_statistics(layer), its, strict=True)
+            mixed_mean, mixed_variance = (
+                source_weight * present + (1 - source_weight) * each for present, each in both
+            )
+            set_statistics(layer, (mixed_mean, mixed_variance))
     return before
 
 
@@ -101,31 +105,24 @@ def _collecting(network: nn.Module, layers: dict[str, _BatchNorm]) -> Iterator[d
     training mode; but SyncBatchNorm waits for no other process, which may have fewer batches.
     """
     found = {name: _nothing(layer) for name, layer in layers.items()}
-    before = {name: _copies(layer) for name, layer in layers.items()}
+    before = {name: copied_statistics(layer) for name, layer in layers.items()}
 
     def collect(name: str, layer: _BatchNorm, inputs: tuple[Tensor, ...]) -> None:
         (values,) = inputs
         moments = moments_of(values)
         found[name] = merge(found[name], moments)
         own = moments.mean, moments.deviation / moments.pixels
-        _give(layer, own if moments.pixels > 1 else before[name])  # one value has no variance
+        set_statistics(
+            layer, own if moments.pixels > 1 else before[name]
+        )  # one value has no variance
 
     with ExitStack() as stack:
         stack.enter_context(evaluation_mode(network))
         for name, layer in layers.items():
-            stack.callback(_give, layer, before[name])
+            stack.callback(set_statistics, layer, before[name])
             hook = layer.register_forward_pre_hook(partial(collect, name), prepend=True)
             stack.callback(hook.remove)
         yield found
-
-
-def _copies(layer: _BatchNorm) -> tuple[Tensor, Tensor]:
-    return layer.get_buffer("running_mean").clone(), layer.get_buffer("running_var").clone()
-
-
-def _give(layer: _BatchNorm, statistics: tuple[Tensor, Tensor]) -> None:
-    for kind, its in zip(("running_mean", "running_var"), statistics, strict=True):
-        layer.get_buffer(kind).copy_(its)
 
 
 def _nothing(layer: _BatchNorm) -> Moments:

@@ -6,7 +6,16 @@ from contextlib import contextmanager
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-__all__ = ["evaluation_mode", "norm_layers", "require_share", "running_statistics"]
+__all__ = [
+    "copied_statistics",
+    "evaluation_mode",
+    "norm_layers",
+    "require_share",
+    "running_statistics",
+    "set_statistics",
+]
+
+_KINDS = "running_mean", "running_var"
 
 
 def norm_layers(network: nn.Module) -> dict[str, _BatchNorm]:
@@ -39,10 +48,22 @@ def norm_layers(network: nn.Module) -> dict[str, _BatchNorm]:
 def running_statistics(layers: dict[str, _BatchNorm]) -> dict[str, Tensor]:
     """Copies of all running means and variances, by their names in the network's state dict."""
     return {
-        f"{name}.{kind}" if name else kind: getattr(layer, kind).clone()
+        f"{name}.{kind}" if name else kind: its
         for name, layer in layers.items()
-        for kind in ("running_mean", "running_var")
+        for kind, its in zip(_KINDS, copied_statistics(layer), strict=True)
     }
+
+
+def copied_statistics(layer: _BatchNorm) -> tuple[Tensor, Tensor]:
+    """Copies of a layer's running mean and variance."""
+    mean, variance = (layer.get_buffer(kind).clone() for kind in _KINDS)
+    return mean, variance
+
+
+def set_statistics(layer: _BatchNorm, statistics: tuple[Tensor, Tensor]) -> None:
+    """Give a layer a running mean and variance."""
+    for kind, its in zip(_KINDS, statistics, strict=True):
+        layer.get_buffer(kind).copy_(its)
 
 
 def require_share(source_weight: float) -> None:
