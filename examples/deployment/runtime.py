@@ -76,6 +76,9 @@ class ExportedNetwork:
     def class_ids(self, images: Tensor, size: tuple[int, int]) -> Tensor:
         """Ids ``(B, *size)`` of images ``(B, C, H, W)`` in [0, 1]."""
         output = torch.from_numpy(self.session.run(None, self.feed(images))[0])
+        same = output.shape[-2:] == size
         if output.ndim == 4:
-            return F.interpolate(output, size, mode="bilinear").max(dim=1).indices
-        return F.interpolate(output[:, None], size, mode="nearest-exact")[:, 0].long()
+            logits = output if same else F.interpolate(output, size, mode="bilinear")
+            return logits.max(dim=1).indices
+        ids = output if same else F.interpolate(output[:, None], size, mode="nearest-exact")[:, 0]
+        return ids.long()
