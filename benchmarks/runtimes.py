@@ -30,14 +30,7 @@ def write_files(network: BiSeNet, folder: Path) -> None:
 
 def on_processor(network: BiSeNet, images: Tensor, folder: Path) -> Runs:
     """The ways on as many threads as torch has."""
-    nhwc = images.contiguous(memory_format=torch.channels_last)
-    channels_last = copy.deepcopy(network).to(memory_format=torch.channels_last)
-    compiled = torch.compile(copy.deepcopy(channels_last), fullgraph=True)
-    runs: Runs = {
-        "eager": partial(network, images),
-        "channels_last": partial(channels_last, nhwc),
-        "compiled": partial(compiled, nhwc),
-    }
+    channels_last, nhwc, runs = _in_torch(network, images)
     pixels, threads = images.numpy(), torch.get_num_threads()
     for name, file in (("ONNX Runtime", "float.onnx"), ("ONNX Runtime, int8", "int8.onnx")):
         session = ExportedNetwork(folder / file, threads).session
@@ -61,6 +54,16 @@ def on_processor(network: BiSeNet, images: Tensor, folder: Path) -> Runs:
 
 def on_gpu(network: BiSeNet, images: Tensor) -> Runs:
     """Eager, compiled, and compiled in shorter types."""
+    channels_last, nhwc, runs = _in_torch(network, images)
+    runs["compiled, TF32"] = partial(_in_tf32, runs["compiled"])
+    for precision in (torch.float16, torch.bfloat16):
+        half = torch.compile(copy.deepcopy(channels_last).to(precision), fullgraph=True)
+        runs[f"compiled, {precision}"] = partial(half, nhwc.to(precision))
+    return runs
+
+
+def _in_torch(network: BiSeNet, images: Tensor) -> tuple[nn.Module, Tensor, Runs]:
+    """The network and its images in the channels-last layout, and three ways in float32."""
     nhwc = images.contiguous(memory_format=torch.channels_last)
     channels_last = copy.deepcopy(network).to(memory_format=torch.channels_last)
     compiled = torch.compile(copy.deepcopy(channels_last), fullgraph=True)
@@ -68,12 +71,8 @@ def on_gpu(network: BiSeNet, images: Tensor) -> Runs:
         "eager": partial(network, images),
         "channels_last": partial(channels_last, nhwc),
         "compiled": partial(compiled, nhwc),
-        "compiled, TF32": partial(_in_tf32, compiled, nhwc),
     }
-    for precision in (torch.float16, torch.bfloat16):
-        half = torch.compile(copy.deepcopy(channels_last).to(precision), fullgraph=True)
-        runs[f"compiled, {precision}"] = partial(half, nhwc.to(precision))
-    return runs
+    return channels_last, nhwc, runs
 
 
 def _in_bfloat16(network: nn.Module, images: Tensor) -> object:
@@ -81,14 +80,14 @@ def _in_bfloat16(network: nn.Module, images: Tensor) -> object:
         return network(images)
 
 
-def _in_tf32(network: nn.Module, images: Tensor) -> object:
+def _in_tf32(run: Callable[[], object]) -> object:
     """With products and convolutions of shorter factors."""
     backends = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)
     before = [backend.fp32_precision for backend in backends]
     for backend in backends:
         backend.fp32_precision = "tf32"
     try:
-        return network(images)
+        return run()
     finally:
         for backend, precision in zip(backends, before, strict=True):
             backend.fp32_precision = precision

@@ -212,6 +212,18 @@ def test_no_interpolation_of_torchs_own_where_a_gpu_has_to_be_deterministic(name
     assert not [each for each in recorder.names if "upsample" in each]
 
 
+def one_by_one(function, tensors, in_dims):
+    """What vmap over three entries has to give."""
+    entries = [
+        [
+            each if axis is None else each.select(axis, index)
+            for each, axis in zip(tensors, in_dims, strict=True)
+        ]
+        for index in range(3)
+    ]
+    return torch.stack([function(*entry) for entry in entries])
+
+
 two_sizes = pytest.mark.parametrize("softmax_over", ["classes", "pixels"])
 
 
@@ -227,16 +239,8 @@ def test_vmap_and_grad_of_distillation_equal_a_loop(softmax_over, in_dims, batch
         for stride, axis in zip((4, 8), in_dims, strict=True)
     ]
     for function in (loss, grad(loss)):
-        expected = [
-            function(
-                *(
-                    each if axis is None else each.select(axis, index)
-                    for each, axis in zip(mapped, in_dims, strict=True)
-                )
-            )
-            for index in range(3)
-        ]
-        torch.testing.assert_close(vmap(function, in_dims)(*mapped), torch.stack(expected))
+        expected = one_by_one(function, mapped, in_dims)
+        torch.testing.assert_close(vmap(function, in_dims)(*mapped), expected)
 
 
 labelled = pytest.mark.parametrize("loss", [upsampled_cross_entropy, ohem_cross_entropy])
@@ -265,16 +269,8 @@ def test_vmap_equals_a_loop(loss, stride, in_dims):
         each if axis is not None else each[0] for each, axis in zip(tensors, in_dims, strict=True)
     ]
     for function in (loss, grad(loss)):
-        expected = [
-            function(
-                *(
-                    each if axis is None else each.select(axis, index)
-                    for each, axis in zip(tensors, in_dims, strict=True)
-                )
-            )
-            for index in range(3)
-        ]
-        torch.testing.assert_close(vmap(function, in_dims)(*tensors), torch.stack(expected))
+        expected = one_by_one(function, tensors, in_dims)
+        torch.testing.assert_close(vmap(function, in_dims)(*tensors), expected)
 
 
 @labelled
