@@ -55,10 +55,6 @@ def spread(values, sign="", digits=1):
     return f"{mean(values):{sign}.{digits}f} ± {stdev(values):.{digits}f}"
 
 
-def seeds(values):
-    return ", ".join(f"{value:.1f}" for value in values)
-
-
 def over(values, others):
     return [value - other for value, other in zip(values, others, strict=True)]
 
@@ -73,7 +69,7 @@ def over_the_control(study, names=None):
     for name in names or found:
         values = found[name]
         gain = spread(over(values, found["control"]), "+")
-        yield name, spread(values), seeds(values), gain, spread(gap(values, found))
+        yield name, spread(values), gain, spread(gap(values, found))
 
 
 def ablation():
@@ -96,7 +92,7 @@ def readme():
 def toy_city():
     found = scores("self_training")
     for name, values in found.items():
-        yield name, spread(values), seeds(values), spread(gap(values, found))
+        yield name, spread(values), spread(gap(values, found))
 
 
 def camvid():
@@ -107,7 +103,7 @@ def parts():
     found = scores("camvid")
     for name in [f"self-training, no {part}" for part in PARTS] + ["self-training, rare classes"]:
         gain = spread(over(found[name], found["self-training"]), "+")
-        yield name, spread(found[name]), seeds(found[name]), gain
+        yield name, spread(found[name]), gain
 
 
 def longer():
@@ -115,7 +111,7 @@ def longer():
     for name in ("no adaptation", "target only", "self-training, rare classes"):
         values = found[f"{name}, 900 steps"]
         share = spread(gap(values, found, ", 900 steps"))
-        yield name, spread(values), seeds(values), share
+        yield name, spread(values), share
 
 
 def transfers_toy_city():
@@ -151,7 +147,7 @@ def students():
     found = scores("distillation")
     for name, values in found.items():
         gain = spread(over(values, found["source only"][: len(values)]), "+")
-        yield name, spread(values), seeds(values), gain
+        yield name, spread(values), gain
 
 
 def crops():
