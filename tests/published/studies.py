@@ -29,16 +29,23 @@ FEW_WAYS = (
 )
 PARTS = ("ClassMix", "strong augmentation", "FDA", "masks")
 README = {
-    "target only (the ceiling)": "target only",
-    "no adaptation": "no adaptation",
-    "no adaptation, strong augmentation": "no adaptation, strong augmentation",
-    "no adaptation, batch norm's statistics re-estimated on the target": "re-estimated statistics",
-    "control: target batches only pass through batch norm": "control",
-    "FDA, beta 0.10": "FDA 0.10",
-    "full discriminator": "full D",
-    "light discriminator": "light D",
-    "light discriminator and FDA, beta 0.05": "light D + FDA 0.05",
-    "light discriminator and FDA, beta 0.10": "light D + FDA 0.10",
+    "source only": "no adaptation",
+    "+ target batch-norm statistics (control)": "control",
+    "source only, strong augmentation": "no adaptation, strong augmentation",
+    "control + light discriminator": "light D",
+    "control + FDA, beta 0.10": "FDA 0.10",
+    "self-training": "self-training",
+    "target labels (upper bound)": "target only",
+}
+
+GUIDE = {
+    "strong augmentation of source images": "no adaptation, strong augmentation",
+    "control: they pass through batch norm": "control",
+    "[FDA](fda.md), beta 0.10": "FDA 0.10",
+    "[mean and covariance](color-transfer.md) of colours": "mean and covariance",
+    "[light discriminator](discriminators.md)": "light D",
+    "[self-training](self-training-parts.md)": "self-training",
+    "target labels": "target only",
 }
 
 
@@ -77,16 +84,18 @@ def ablation():
 
 
 def readme():
-    found = scores("ablation")
+    toy_city = scores("ablation") | scores("no_training")
+    camvid = scores("camvid") | scores("no_training_camvid")
     for label, name in README.items():
-        values = found[name]
-        gain, share = over(values, found["control"]), gap(values, found)
-        yield (
-            label,
-            spread(values),
-            spread(gain, "+") if any(gain) else "0",
-            spread(share, digits=0) if stdev(share) else f"{mean(share):.0f}",
-        )
+        yield label, spread(toy_city[name]), spread(camvid[name])
+
+
+def guide():
+    """The scores of the table that says which part is for which problem."""
+    toy_city = scores("ablation") | scores("no_training")
+    camvid = scores("camvid") | scores("no_training_camvid")
+    for part, name in GUIDE.items():
+        yield part, spread(toy_city[name]), spread(camvid[name])
 
 
 def toy_city():
@@ -168,6 +177,7 @@ NO_TRAINING = (
 PAGES = {
     ablation: "docs/ablation.md",
     readme: "README.md",
+    guide: "docs/index.md",
     toy_city: "docs/self-training.md",
     camvid: "docs/self-training.md",
     parts: "docs/self-training.md",
