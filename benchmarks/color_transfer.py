@@ -1,10 +1,11 @@
-"""Colour transfer and PASTA against plain formulations: time and memory.
+"""Compare colour transfer and PASTA with plain implementations: time and memory.
 
     python benchmarks/color_transfer.py
 
-Batches of 4x3x512x1024. Mean and covariance by scipy's matrix roots, image by image in numpy, the
-same work. The others do more or less: histograms by kornia's own function match the lightness,
-too; PASTA by whole spectra draws for each frequency, as its authors' code has it.
+The batches have 4x3x512x1024 values. For mean and covariance, the plain version does the same work:
+it uses scipy's matrix roots on one image at a time, in numpy. The other plain versions do different
+work. kornia's own histogram matching also matches the lightness. PASTA on whole spectra draws a
+value for each frequency, as in its authors' code.
 """
 
 from collections.abc import Callable, Mapping
@@ -53,7 +54,7 @@ def main() -> None:
 
 
 def by_scipy(source: Tensor, target: Tensor) -> Tensor:
-    """The linear map of each image, by matrix roots."""
+    """Map each image linearly, by matrix roots."""
     images = [
         plain_match(*(each.reshape(3, -1) for each in pair)).reshape(SHAPE[1:])
         for pair in zip(source.cpu().numpy(), target.cpu().numpy(), strict=True)
@@ -62,7 +63,7 @@ def by_scipy(source: Tensor, target: Tensor) -> Tensor:
 
 
 def plain_match(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Pixels ``(3, N)``, as the formula stands."""
+    """Match pixels ``(3, N)``, directly by the formula."""
     own, style = np.cov(source, bias=True), np.cov(target, bias=True)
     root = np.real(sqrtm(own))
     inverse = np.linalg.inv(root)
@@ -72,7 +73,7 @@ def plain_match(source: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def by_kornia(source: Tensor, target: Tensor) -> Tensor:
-    """Each channel of each image in LAB."""
+    """Match each channel of each image in LAB."""
     pairs = zip(rgb_to_lab(source), rgb_to_lab(target), strict=True)
     matched = [
         torch.stack(
@@ -86,7 +87,7 @@ def by_kornia(source: Tensor, target: Tensor) -> Tensor:
 def by_whole_spectra(
     images: Tensor, alpha: float = 3.0, k: float = 2.0, beta: float = 0.25
 ) -> Tensor:
-    """A draw for every frequency; what becomes imaginary is dropped."""
+    """Draw a value for every frequency, and drop the imaginary part."""
     spectrum = torch.fft.fft2(images)
     rows, columns = (torch.fft.fftfreq(side, device=images.device) * side for side in SHAPE[2:])
     distance = torch.hypot(rows[:, None], columns)
@@ -96,7 +97,7 @@ def by_whole_spectra(
 
 
 def show(results: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
-    """Print what docs/color-transfer.md quotes."""
+    """Print the figures of docs/color-transfer.md."""
     table = Table("transfer", "ours, ms", "plain, ms", "ours is faster", "ours, MiB", "plain, MiB")
     for name, figures in results.items():
         ours, plain = figures["ours"], figures["plain"]

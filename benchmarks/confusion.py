@@ -1,11 +1,13 @@
-"""Counting a confusion matrix: ours, torchmetrics', smp's and the plain formulation.
+"""Count a confusion matrix with uda-seg, torchmetrics, smp and a plain implementation.
 
     OMP_NUM_THREADS=2 python benchmarks/confusion.py
 
-A batch of 4x512x1024 pixels with 19 classes and some ignored ones, as smooth regions (what a
-network predicts) and as noise, in int64 and in uint8. segmentation_models_pytorch counts less, each
-class's hits and misses, which is what an IoU needs. The mIoUs are those of the regions without the
-pixels of one class, in the truth and in the predictions, by each package's own mean over classes.
+The input is a batch of 4x512x1024 pixels with 19 classes and some ignored pixels. It consists of
+smooth regions, like the predictions of a network, or of noise, in int64 and in uint8.
+segmentation_models_pytorch counts less: the hits and misses of each class, which the IoU needs.
+
+The mIoUs are those of the regions, after one class is removed from labels and predictions. Each
+package takes its own mean over classes.
 """
 
 from collections.abc import Callable
@@ -25,13 +27,13 @@ CLASSES, SIZE = 19, (512, 1024)
 
 
 def regions() -> tuple[Tensor, Tensor]:
-    """Predictions and truth that agree on two pixels out of three, in smooth regions."""
+    """Predictions and labels in smooth regions. They agree on two of three pixels."""
     scores = torch.randn(4, CLASSES, 16, 32)
     noisy = scores + 0.7 * torch.randn_like(scores)
     predictions, target = (
         F.interpolate(maps, size=SIZE, mode="bilinear").argmax(1) for maps in (noisy, scores)
     )
-    target[:, -50:] = 255  # a car's bonnet
+    target[:, -50:] = 255  # the bonnet of a car
     return predictions, target
 
 
@@ -43,14 +45,14 @@ def noise() -> tuple[Tensor, Tensor]:
 
 
 def plain(predictions: Tensor, target: Tensor) -> Tensor:
-    """The formulation of most training scripts; it checks nothing."""
+    """The formula of most training scripts. It checks nothing."""
     valid = target != 255
     cells = CLASSES * target[valid].long() + predictions[valid].long()
     return cells.bincount(minlength=CLASSES**2).reshape(CLASSES, CLASSES)
 
 
 def torchmetrics(validate: bool) -> Callable[[Tensor, Tensor], Tensor]:
-    """The function of torchmetrics, with its check of the values or without."""
+    """The function of torchmetrics, with or without its check of the values."""
 
     def count(predictions: Tensor, target: Tensor) -> Tensor:
         return classification.multiclass_confusion_matrix(
@@ -61,7 +63,7 @@ def torchmetrics(validate: bool) -> Callable[[Tensor, Tensor], Tensor]:
 
 
 def smp(predictions: Tensor, target: Tensor) -> tuple[Tensor, ...]:
-    """Hits, false alarms, misses and the rest, ``(images, classes)`` each."""
+    """True and false positives, false and true negatives, each ``(images, classes)``."""
     stats: tuple[Tensor, ...] = get_stats(
         predictions, target, mode="multiclass", ignore_index=255, num_classes=CLASSES
     )
@@ -80,7 +82,7 @@ CANDIDATES: dict[str, Callable[[Tensor, Tensor], Tensor | tuple[Tensor, ...]]] =
 def main() -> None:
     """Time the candidates on each input and save the figures."""
     torch.manual_seed(0)
-    table = Table("input", *CANDIDATES, title="ms a batch, and times torchmetrics' speed")
+    table = Table("input", *CANDIDATES, title="ms per batch (speed over torchmetrics)")
     results: dict[str, dict] = {"mIoU without a class": of_an_absent_class(*regions())}
     for make in (regions, noise):
         pixels = [ids.to(DEVICE) for ids in make()]
@@ -103,7 +105,7 @@ def main() -> None:
 
 
 def check_same(predictions: Tensor, target: Tensor) -> None:
-    """All candidates count the same."""
+    """Check that all candidates count the same."""
     matrix = plain(predictions, target)
     hits = matrix.diag()
     stats = torch.stack([hits, matrix.sum(0) - hits, matrix.sum(1) - hits])
@@ -118,7 +120,7 @@ def check_same(predictions: Tensor, target: Tensor) -> None:
 
 
 def of_an_absent_class(predictions: Tensor, target: Tensor) -> dict[str, float]:
-    """The mIoU where the last class is in neither truth nor prediction."""
+    """The mIoU if the last class is in neither labels nor predictions."""
     target[(target == CLASSES - 1) | (predictions == CLASSES - 1)] = 255
     predictions[predictions == CLASSES - 1] = 0  # only under ignored pixels
     jaccard = classification.multiclass_jaccard_index

@@ -1,11 +1,11 @@
-"""What a training sample costs to read.
+"""Time to read a training sample.
 
     PYTHONPATH=examples python benchmarks/data_reading.py
 
-Pairs in GTA5's format and size, 1914x1052, become samples of 512x1024, decoded by Pillow (the
-reader), torchvision or kornia's Rust reader and resized by Pillow, or read from a prepared copy.
-One core, all files in the page cache. The frames are toy-city scenes with one grey level of
-Gaussian noise in the place of texture.
+Pairs in GTA5's format and size, 1914x1052, become samples of 512x1024. Pillow (in the reader),
+torchvision or kornia's Rust reader decodes the images, and Pillow resizes them. Samples are also
+read from a prepared copy. One core is used, and all files are in the page cache. The frames are
+toy-city scenes. Gaussian noise of one grey level takes the place of texture.
 """
 
 from collections.abc import Callable
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def publish(name: str, measure: Callable[[Path], Results], *packages: str) -> None:
-    """Measure on some frames, print a table, write the JSON."""
+    """Measure on a few frames, print a table, write the JSON."""
     with TemporaryDirectory() as folder:
         root = Path(folder, "GTA5")
         write_frames(root)
@@ -50,7 +50,7 @@ def publish(name: str, measure: Callable[[Path], Results], *packages: str) -> No
 
 
 def write_frames(root: Path) -> None:
-    """Toy-city scenes as GTA5 would have them."""
+    """Write toy-city scenes in the layout of GTA5."""
     noise = np.random.default_rng(0)
     (root / "images").mkdir(parents=True)
     (root / "labels").mkdir()
@@ -64,7 +64,7 @@ def write_frames(root: Path) -> None:
 
 
 def reading(root: Path) -> Results:
-    """Milliseconds a sample on one core, samples a second, and how they differ."""
+    """Milliseconds per sample on one core, samples per second, and whether samples are equal."""
     torch.set_num_threads(1)
     full = GTA5(root, size=SIZE)
     exact = [full[index] for index in range(FRAMES)]
@@ -94,7 +94,7 @@ def reading(root: Path) -> Results:
 
 
 def prepared(root: Path, size: tuple[int, int]) -> GTA5:
-    """The copy that ``prepare_data.py`` writes."""
+    """A copy that ``prepare_data.py`` writes."""
     copy = root.with_name(f"prepared-{size[0]}x{size[1]}")
     prepare_data.main(prepare_data.Config(root, copy, size=size, workers=0))
     return GTA5(copy)
@@ -103,7 +103,7 @@ def prepared(root: Path, size: tuple[int, int]) -> GTA5:
 def written(
     root: Path, samples: list[Sample], full: SegmentationFolder, suffix: str, **options: Any
 ) -> GTA5:
-    """A copy in another format."""
+    """A copy in another image format."""
     copy = root.with_name(f"prepared{suffix}")
     (copy / "images").mkdir(parents=True)
     (copy / "labels").mkdir()
@@ -116,13 +116,13 @@ def written(
 
 
 def by_torchvision(path: Path) -> NDArray[np.uint8]:
-    """``(H, W, 3)``."""
+    """Decode an image to ``(H, W, 3)``."""
     pixels: NDArray[np.uint8] = decode_image(read_file(str(path))).permute(1, 2, 0).numpy()
     return np.ascontiguousarray(pixels)
 
 
 def by_kornia(path: Path) -> NDArray[np.uint8]:
-    """``(H, W, 3)``."""
+    """Decode an image to ``(H, W, 3)``."""
     pixels: NDArray[np.uint8] = read_image_png_u8(str(path), "rgb")
     return pixels
 
@@ -130,7 +130,7 @@ def by_kornia(path: Path) -> NDArray[np.uint8]:
 def decoded_by(
     full: SegmentationFolder, decode: Callable[[Path], NDArray[np.uint8]]
 ) -> list[Sample]:
-    """What the reader does, with another decoder of images; labels are a tenth of the time."""
+    """Read like the reader, but with another image decoder. Labels take a tenth of the time."""
     samples = []
     for index, path in enumerate(full.images):
         image = Image.fromarray(decode(path)).resize(SIZE[::-1], Image.Resampling.BICUBIC)
@@ -140,19 +140,19 @@ def decoded_by(
 
 
 def same_samples(one: list[Sample], other: list[Sample]) -> bool:
-    """Whether all images and labels are equal to the bit."""
+    """Whether all images and labels are equal bit by bit."""
     pairs = zip(one, other, strict=True)
     return all(a.image.equal(b.image) and a.label.equal(b.label) for a, b in pairs)
 
 
 def kilobytes(data: SegmentationFolder) -> float:
-    """Mean size of an image and its label on disk."""
+    """Mean size of an image with its label on disk, in kB."""
     files = [*data.images, *(data.labels or ())]
     return sum(float(path.stat().st_size) for path in files) / FRAMES / 1e3
 
 
 def show(results: Results) -> None:
-    """Every figure as it is."""
+    """Print all figures."""
     table = Table("what is read", *next(iter(results.values())))
     for name, row in results.items():
         table.add_row(name, *(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()))

@@ -1,11 +1,11 @@
-"""Whether a training step waits for its batch.
+"""Measure how long a training step waits for its batch.
 
     PYTHONPATH=examples python benchmarks/data_waiting.py
 
-A profile of training steps, source only and so the cheapest there are, on batches held in memory,
-or that one worker reads from a prepared copy or from full-size files: how long does a step wait for
-its batch, and how much does the worker slow it down where both share the cores? The frames are
-those of ``data_reading.py``. The trainings run one after the other, and not in turns.
+This profiles source-only training steps, which are the cheapest. Batches are held in memory, or one
+worker reads them from a prepared copy or from full-size files. How long does a step wait for its
+batch? How much does the worker slow the step down if both share the cores? The frames are those of
+``data_reading.py``. The trainings run one after the other, not in turns.
 """
 
 from collections.abc import Iterable, Iterator
@@ -35,7 +35,7 @@ def main() -> None:
 
 
 def waiting(root: Path) -> Results:
-    """Milliseconds of a step and of the wait for its batch, against batches held in memory."""
+    """Milliseconds of a step and of the wait for its batch, for each source of batches."""
     results = {}
     for name, (size, backbone, batch_size, steps) in TRAININGS.items():
         full, copy = GTA5(root, size=size), prepared(root, size)
@@ -58,7 +58,7 @@ def loader(data: SegmentationFolder, batch_size: int, batches: int) -> DataLoade
 
 
 def profiled_steps(batches: Iterator[Sample], backbone: str, steps: int) -> dict[str, float]:
-    """Profile the steps after the first one, in which everything starts; medians."""
+    """Profile all steps except the first, which is the warm-up. Return medians."""
     network = BiSeNet(19, backbone, pretrained_backbone=False).to(DEVICE).train()
     network.to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01)

@@ -1,11 +1,11 @@
-"""Forward and backward of both discriminators, and of the light one out of torch's own layers.
+"""Time both discriminators, and the light one with torch's own layers, forward and backward.
 
     python benchmarks/discriminators.py
 
-On a CPU first with fresh memory for every large tensor, as glibc has it, then with freed memory
-kept, as a GPU's allocator has it; the light discriminator spends a larger share of its time on
-fresh pages. The error is the largest difference of a gradient, the maps' included, from that of
-torch's layers, relative to the largest gradient of its tensor.
+A CPU first uses fresh memory for every large tensor, as glibc does by default. Then it keeps freed
+memory, like the allocator of a GPU. The light discriminator spends a larger share of its time on
+fresh memory pages. The error is the largest difference from the gradients of torch's layers,
+relative to the largest gradient of the tensor. This includes the gradient of the maps.
 """
 
 from collections.abc import Callable
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def of_plain_layers(light: DepthwiseFC) -> DepthwiseFC:
-    """The same weights under ``nn.Conv2d``."""
+    """A copy with the same weights that runs ``nn.Conv2d``."""
     plain = deepcopy(light)
     for module in plain.modules():
         if isinstance(module, HalvingDepthwise):
@@ -57,7 +57,7 @@ def of_plain_layers(light: DepthwiseFC) -> DepthwiseFC:
 def forward_and_backward(
     discriminator: nn.Module, shape: tuple[int, ...], layout: torch.memory_format
 ) -> Callable[[], tuple[Tensor, ...]]:
-    """A run that returns all gradients."""
+    """Return a function that computes all gradients."""
     discriminator = deepcopy(discriminator).to(memory_format=layout)
     torch.manual_seed(0)
     maps = torch.randn(shape, device=DEVICE).softmax(1).contiguous(memory_format=layout)
@@ -66,12 +66,12 @@ def forward_and_backward(
 
 
 def relative_error(actual: Tensor, expected: Tensor) -> float:
-    """Of the largest gradient."""
+    """Largest difference, relative to the largest gradient."""
     return ((actual - expected).abs().max() / expected.abs().max()).item()
 
 
 def show(results: dict) -> None:
-    """Median times, and how many times the full discriminator takes the light one's."""
+    """Print median times, and the time of the full over that of the light discriminator."""
     table = Table("maps", "full ms", "torch's layers ms", "light ms", "full / light", "error")
     for name, times in results.items():
         full, plain, light = (times[who]["median_ms"] for who in list(times)[:3])

@@ -1,9 +1,9 @@
-"""FDA against the numpy formula, the torch formulas and albumentations: time, memory, accuracy.
+"""Compare FDA with the numpy formula, torch formulas and albumentations: time, memory, accuracy.
 
     PYTHONPATH=tests python benchmarks/fda.py
 
-The numpy formula is the tests' oracle. albumentations (its function, image by image in numpy)
-swaps a window one frequency narrower and clips, so its error column is not rounding.
+The numpy formula is the tests' oracle. The function of albumentations takes one image at a time, in
+numpy. Its window is one frequency narrower, and it clips. So its error is not a rounding error.
 """
 
 from collections.abc import Callable
@@ -43,11 +43,11 @@ def main() -> None:
 
 
 def against_a_copy(source: Tensor, target: Tensor) -> dict[str, dict[str, dict[str, float]]]:
-    """FDA against moving the same memory: with fresh memory for each result, and with kept one.
+    """Compare FDA with a copy of the same memory: fresh memory for each result, then kept memory.
 
-    glibc gives large blocks back to the system when they are freed, so that a program pays for
-    each page of each result again; (a + b).clone() is mostly that. Kept memory is how a GPU, or a
-    training with a caching allocator, works.
+    glibc returns large blocks to the system when they are freed. Then a program pays again for each
+    page of each result. This is most of the time of (a + b).clone(). A GPU, or a training with a
+    caching allocator, keeps the memory.
     """
     runs: dict[str, Callable[[], object]] = {"(a + b).clone()": lambda: (source + target).clone()}
     for beta in BETAS:
@@ -58,7 +58,7 @@ def against_a_copy(source: Tensor, target: Tensor) -> dict[str, dict[str, dict[s
 
 
 def against_other_formulas(source: Tensor, target: Tensor) -> dict[str, dict[str, object]]:
-    """Each formula at each beta: time, peak memory, and the error against numpy in float64."""
+    """Each formula at each beta: time, peak memory, and the difference from numpy in float64."""
     results: dict[str, dict[str, object]] = dict(at_each_beta(source, target))
     for beta in BETAS:
         exact = in_numpy(source.double(), target.double(), beta)
@@ -81,14 +81,14 @@ def at_each_beta(source: Tensor, target: Tensor) -> dict[str, dict[str, float]]:
 
 
 def in_numpy(source: Tensor, target: Tensor, beta: float) -> Tensor:
-    """The authors' formula, as they run it, to and from the device included."""
+    """The authors' formula, as they run it. This includes transfers from and to the device."""
     arrays = source.cpu().numpy(), target.cpu().numpy()
     adapted = torch.from_numpy(oracle.fourier_domain_adaptation(*arrays, beta))
     return adapted.to(source.device)
 
 
 def by_fft2(source: Tensor, target: Tensor, beta: float) -> Tensor:
-    """The same formula in torch, as most public ports have it: full, shifted spectra."""
+    """The same formula in torch, as in most public ports: full, shifted spectra."""
     shift, back = partial(torch.fft.fftshift, dim=(-2, -1)), torch.fft.ifftshift
     spectrum = shift(torch.fft.fft2(source))
     amplitude, phase = spectrum.abs(), spectrum.angle()
@@ -102,7 +102,7 @@ def by_fft2(source: Tensor, target: Tensor, beta: float) -> Tensor:
 
 
 def by_rfft2(source: Tensor, target: Tensor, beta: float) -> Tensor:
-    """Half spectra, of which only the window is touched."""
+    """The formula on half spectra, where only the window changes."""
     spectrum, style = torch.fft.rfft2(source), torch.fft.rfft2(target)
     b = int(min(source.shape[-2:]) * beta)
     for rows in (slice(0, b + 1), slice(source.shape[-2] - b, None)) if b else (slice(0, 1),):
@@ -113,7 +113,7 @@ def by_rfft2(source: Tensor, target: Tensor, beta: float) -> Tensor:
 
 
 def in_albumentations(source: Tensor, target: Tensor, beta: float) -> Tensor:
-    """albumentations, image by image."""
+    """The function of albumentations, on one image at a time."""
     pairs = zip(source.cpu().numpy(), target.cpu().numpy(), strict=True)
     adapted = [
         albumentations.fourier_domain_adaptation(
@@ -136,7 +136,7 @@ FORMULAS = {
 
 
 def show(results: dict) -> None:
-    """Print what docs/fda.md quotes."""
+    """Print the figures of docs/fda.md."""
     console = Console()
     for memory, times in results["copy"].items():
         table = Table("run", "ms", "times (a + b).clone()", title=memory)

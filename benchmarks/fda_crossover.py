@@ -1,8 +1,9 @@
-"""Both of our ways to FDA at many sizes; the constant of the cost estimate comes from here.
+"""Time our two ways to compute FDA at many sizes, to set the constant of the cost estimate.
 
     python benchmarks/fda_crossover.py
 
-*Of the best* is what the estimate's choice costs against always knowing the quicker way.
+The estimate chooses one of the ways. "of the best" is the time of its choice over that of the
+faster way.
 """
 
 from functools import partial
@@ -49,7 +50,7 @@ def one_way(way: str, source: Tensor, target: Tensor, beta: float) -> Tensor:
 
 
 def show(results: dict) -> None:
-    """Print what docs/fda.md quotes."""
+    """Print the figures of docs/fda.md."""
     table = Table("shape", "beta", "products ms", "FFTs ms", "chosen", "of the best")
     for name, times in results.items():
         products, ffts = (times[way]["median_ms"] for way in WAYS)

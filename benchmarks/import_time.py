@@ -1,11 +1,11 @@
-"""What importing a family costs, against ``import torch`` in the same run.
+"""Time to import each family, compared with ``import torch`` in the same run.
 
     python benchmarks/import_time.py
 
-Every import is the first of a fresh interpreter, whose own start is not counted; files are in the
-page cache and compiled. A family comes after what it stands on, torch and other packages, so that
-the second figure is the cost of the family's own files. It exits with 1 if a family goes beyond
-what it may cost.
+Every import runs in a fresh interpreter, whose start is not counted. Files are compiled and in the
+page cache. The dependencies of a family, torch and other packages, are imported first. So the
+second figure is the cost of the family's own files. The script exits with 1 if a family exceeds its
+limit.
 """
 
 import math
@@ -30,7 +30,7 @@ STANDS_ON = {
     "pseudo_labels": "import torch, torch.optim.swa_utils",
     "transforms": "from kornia.augmentation import IntensityAugmentationBase2D",
 }
-AT_MOST = {  # times torch, where torch is all that a family stands on, or nearly
+AT_MOST = {  # times torch, for families that depend on little besides torch
     "batch_norm": 1.1,
     "datasets": 1.2,
     "discriminators": 1.1,
@@ -51,12 +51,12 @@ print(1000 * (perf_counter() - start), 1000 * (perf_counter() - between))
 
 
 def main(rounds: int = 5) -> None:
-    """Import all in turns, print a table, write the JSON."""
+    """Import all families in turns, print a table, write the JSON."""
     programs = {"torch": PROGRAM.format(stands_on="import torch", then="")}
     for family, stands_on in STANDS_ON.items():
         programs[family] = PROGRAM.format(stands_on=stands_on, then=f"import uda_seg.{family}")
     rows = [{name: fresh(program) for name, program in programs.items()} for _ in range(rounds + 1)]
-    del rows[0]  # it fills the page cache
+    del rows[0]  # the first round fills the page cache
     results = {}
     for name in programs:
         total, own = zip(*(row[name] for row in rows), strict=True)
@@ -66,17 +66,17 @@ def main(rounds: int = 5) -> None:
     show(results)
     print(save("import_time", {"rounds": rounds, "results": results}, "timm", "kornia"))
     if slow := [name for name in STANDS_ON if beyond(name, results[name])]:
-        sys.exit(f"slower than {AT_MOST} times torch or {OWN_AT_MOST} ms of their own: {slow}")
+        sys.exit(f"slower than {AT_MOST} times torch or {OWN_AT_MOST} ms of own files: {slow}")
 
 
 def beyond(name: str, result: dict[str, Any]) -> bool:
-    """Whether a family costs more than it may."""
+    """Whether a family exceeds its limit."""
     too_long = result["times_torch"] > AT_MOST.get(name, math.inf)
     return too_long or result["own"]["median_ms"] > OWN_AT_MOST
 
 
 def fresh(program: str) -> tuple[float, float]:
-    """Milliseconds of all imports, and of the last, in an interpreter of their own."""
+    """Milliseconds of all imports, and of the last one, in a fresh interpreter."""
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     total, own = map(float, done.stdout.split())
@@ -85,7 +85,7 @@ def fresh(program: str) -> tuple[float, float]:
 
 def show(results: dict[str, dict]) -> None:
     """Print the medians."""
-    table = Table("import", "ms", "times torch", "of these its own files, ms")
+    table = Table("import", "ms", "times torch", "own files, ms")
     for name, result in results.items():
         own = f"{result['own']['median_ms']:.1f}" if name != "torch" else ""
         total = f"{result['total']['median_ms']:.0f}"

@@ -1,4 +1,4 @@
-"""How every benchmark here measures; the contract is in README.md beside this file."""
+"""The measurements of all benchmarks. Their rules are in README.md beside this file."""
 
 import ctypes
 import json
@@ -32,10 +32,10 @@ RESULTS = Path(__file__).parent / "results"
 def time_in_turns(
     candidates: Mapping[str, Callable[[], object]], *, rounds: int = 20
 ) -> dict[str, dict[str, float]]:
-    """Milliseconds a call: median and quartiles over rounds in which each candidate has a turn.
+    """Milliseconds per call: median and quartiles over rounds. Each round calls each candidate.
 
-    Taking turns lets a slow spell of the machine hit all alike. torch's timer warms each turn up
-    and waits for the GPU.
+    With turns, a slow phase of the machine affects all candidates. torch's timer warms up before
+    each turn and waits for the GPU.
     """
     timers = {
         name: Timer("run()", globals={"run": run}, num_threads=torch.get_num_threads())
@@ -52,7 +52,7 @@ def quartiles(values: list[float]) -> dict[str, float]:
 
 
 def operations(network: nn.Module, images: Tensor) -> dict[str, float]:
-    """Multiply-adds of one pass, and the parameters of inference: without auxiliary heads."""
+    """Multiply-adds of one pass, and the parameters for inference (without auxiliary heads)."""
     with FlopCounterMode(display=False) as counter:
         network(images)
     used = (p.numel() for name, p in network.named_parameters() if "auxiliary" not in name)
@@ -60,10 +60,11 @@ def operations(network: nn.Module, images: Tensor) -> dict[str, float]:
 
 
 def peak_memory(run: Callable[[], object]) -> float:
-    """MiB that a call holds at its peak, above what was held before it, its result included.
+    """Peak memory of a call in MiB, above the memory before the call. The result is included.
 
-    On a GPU torch's own count. On Linux the process's resident memory, so that numpy's and a
-    library's scratch memory count too; measure times before, since it changes the allocator.
+    On a GPU this is torch's own count. On Linux it is the resident memory of the process, which
+    includes the scratch memory of numpy and other libraries. Measure times first, because this
+    function changes the allocator.
     """
     if DEVICE == "cuda":
         run()
@@ -83,7 +84,7 @@ def peak_memory(run: Callable[[], object]) -> float:
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep what is freed, as a caching allocator does; without glibc nothing happens."""
+    """Let glibc keep freed memory, as a caching allocator does. Without glibc, do nothing."""
     _set_malloc(mmap_threshold=2**30, trim_threshold=2**30)
 
 
@@ -99,9 +100,9 @@ def _resident(field: str) -> float:
 
 
 def save(name: str, results: Mapping[str, Any], *packages: str) -> Path:
-    """Write ``results/NAME.json``, on a GPU ``NAME-cuda.json``, with what a figure is quoted with.
+    """Write ``results/NAME.json``, or ``NAME-cuda.json`` on a GPU, with the environment.
 
-    That includes the versions of torch and of ``packages``.
+    The environment includes the versions of torch and of ``packages``.
     """
     environment = {
         "command": " ".join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),

@@ -1,11 +1,11 @@
-"""Frames a second of BiSeNet over several backbones, and what each way of running it is worth.
+"""Frames per second of BiSeNet over several backbones, in each way to run it.
 
     PYTHONPATH=examples python benchmarks/realtime.py
 
-One normalised image at a time, logits at its size; random weights, on which the time does not
-depend. Each way runs on all threads and on one. The compiled network has batch norm folded into its
-convolutions, by torch's freezing, as the exported files have by the exporter. A GPU runs torch's
-ways alone, in TF32, float16 and bfloat16 as well.
+Each run takes one normalised image and returns logits at its size. Weights are random, which does
+not change the time. Each way runs on all threads and on one thread. Batch norm is folded into the
+convolutions: torch's freezing does this for the compiled network, and the exporter for the exported
+files. A GPU only runs the ways of torch, also in TF32, float16 and bfloat16.
 """
 
 import copy
@@ -42,8 +42,9 @@ class Config:
         "tf_efficientnet_lite0",
         "lcnet_050",
     )
-    sizes: tuple[tuple[int, int], ...] = ((512, 1024), (1024, 2048))
-    rounds: int = 5
+    """Backbones, under timm's names."""
+    sizes: tuple[tuple[int, int], ...] = ((512, 1024), (1024, 2048))  # Heights and widths.
+    rounds: int = 5  # Number of measurements of each way.
 
 
 @torch.no_grad()
@@ -89,7 +90,7 @@ def measure(network: BiSeNet, images: Tensor, rounds: int, folder: Path) -> dict
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Give torch a single thread."""
+    """Let torch use one thread."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -99,14 +100,14 @@ def one_thread() -> Iterator[None]:
 
 
 def peak() -> float:
-    """Float32 GFLOP/s of a large matrix product, on all threads: what a network might reach."""
+    """Float32 GFLOP/s of a large matrix product on all threads, as a bound for a network."""
     matrix = torch.rand(4096, 4096, device=DEVICE)
     times = time_in_turns({"product": partial(torch.mm, matrix, matrix)}, rounds=5)
     return 2 * 4096**3 / 1e6 / times["product"]["median_ms"]
 
 
 def parts(network: BiSeNet, images: Tensor) -> dict[str, float]:
-    """Where the milliseconds go: the median of five passes; the rest is the last up-sampling."""
+    """Milliseconds of each part: the median of five passes. The rest is the last upsampling."""
     passes = [_pass(network, images) for _ in range(6)][1:]
     return {name: sorted(times[name] for times in passes)[2] for name in passes[0]}
 
@@ -132,7 +133,7 @@ def _pass(network: BiSeNet, images: Tensor) -> dict[str, float]:
 
 
 def show(results: dict[str, dict[str, Any]]) -> None:
-    """Frames a second each way, and the gain of the best over plain eager."""
+    """Print frames per second of each way, and the gain of the best over eager mode."""
     names = list(next(iter(results.values()))["times"])
     table = Table("backbone, size", "GMac", "M parameters", *names, "best / eager", "MiB eager")
     for name, result in results.items():

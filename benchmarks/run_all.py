@@ -1,9 +1,9 @@
-"""Run every benchmark, or the named ones, one after the other, each in a process of its own.
+"""Run all benchmarks, or the named ones, one after the other, each in its own process.
 
     python benchmarks/run_all.py
     python benchmarks/run_all.py fda import_time
 
-A script that fails is named at the end, and the others run all the same.
+If a script fails, the others still run. The failed scripts are named at the end.
 """
 
 import os
@@ -16,7 +16,7 @@ NAMES = sorted({path.stem for path in FOLDER.glob("*.py")} - {"measuring", "run_
 
 
 def main(names: list[str]) -> None:
-    """Run them, show what each prints, and exit with an error if one failed."""
+    """Run the benchmarks and show their output. Exit with an error if one failed."""
     if unknown := set(names) - set(NAMES):
         sys.exit(f"expected benchmarks out of {', '.join(NAMES)}, got {', '.join(unknown)}")
     folders = [str(FOLDER.parent / folder) for folder in ("examples", "tests")]

@@ -1,4 +1,4 @@
-"""One network, run in each way: by torch, by ONNX Runtime, by OpenVINO; in 32, 16 and 8 bits."""
+"""Run one network in torch, ONNX Runtime and OpenVINO, in 32, 16 and 8 bits."""
 
 import copy
 from collections.abc import Callable
@@ -21,7 +21,7 @@ Runs = dict[str, Callable[[], object]]
 
 
 def write_files(network: BiSeNet, folder: Path) -> None:
-    """``float.onnx`` and ``int8.onnx``, with the ranges of noise, on which time does not depend."""
+    """Write ``float.onnx`` and ``int8.onnx``. Calibration on noise does not change the time."""
     names = [str(each) for each in range(network.head.classify.out_channels)]
     write_onnx(ExportModel(network, pixels="normalized"), folder / "float.onnx", classes=names)
     feeds = [{"images": torch.rand(1, 3, 256, 512).numpy()} for _ in range(2)]
@@ -29,7 +29,7 @@ def write_files(network: BiSeNet, folder: Path) -> None:
 
 
 def on_processor(network: BiSeNet, images: Tensor, folder: Path) -> Runs:
-    """The ways on as many threads as torch has."""
+    """The ways to run on a CPU, with as many threads as torch has."""
     channels_last, nhwc, runs = _in_torch(network, images)
     pixels, threads = images.numpy(), torch.get_num_threads()
     for name, file in (("ONNX Runtime", "float.onnx"), ("ONNX Runtime, int8", "int8.onnx")):
@@ -53,7 +53,7 @@ def on_processor(network: BiSeNet, images: Tensor, folder: Path) -> Runs:
 
 
 def on_gpu(network: BiSeNet, images: Tensor) -> Runs:
-    """Eager, compiled, and compiled in shorter types."""
+    """The ways to run on a GPU: eager, compiled, and compiled in shorter types."""
     channels_last, nhwc, runs = _in_torch(network, images)
     runs["compiled, TF32"] = partial(_in_tf32, runs["compiled"])
     for precision in (torch.float16, torch.bfloat16):
@@ -63,7 +63,7 @@ def on_gpu(network: BiSeNet, images: Tensor) -> Runs:
 
 
 def _in_torch(network: BiSeNet, images: Tensor) -> tuple[nn.Module, Tensor, Runs]:
-    """The network and its images in the channels-last layout, and three ways in float32."""
+    """The network and its images in channels-last layout, and three ways to run in float32."""
     nhwc = images.contiguous(memory_format=torch.channels_last)
     channels_last = copy.deepcopy(network).to(memory_format=torch.channels_last)
     compiled = torch.compile(copy.deepcopy(channels_last), fullgraph=True)
@@ -81,7 +81,7 @@ def _in_bfloat16(network: nn.Module, images: Tensor) -> object:
 
 
 def _in_tf32(run: Callable[[], object]) -> object:
-    """With products and convolutions of shorter factors."""
+    """Run with matrix products and convolutions in TF32."""
     backends = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)
     before = [backend.fp32_precision for backend in backends]
     for backend in backends:

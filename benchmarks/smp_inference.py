@@ -1,11 +1,12 @@
-"""BiSeNet beside the networks of segmentation_models_pytorch over the same backbones of timm.
+"""Compare BiSeNet with segmentation_models_pytorch (smp) over the same timm backbones.
 
     python benchmarks/smp_inference.py
 
-One normalised image, 19 logits a pixel at its size, plain eager mode, channels-last, which is the
-quicker layout for ours and theirs. Random weights: this is what a network costs, and not how well
-it sees. Decoders differ in how fine they compute: Unet and Linknet go up to the image's pixels, FPN
-and DeepLabV3+ stop at stride 4 and BiSeNet at 8, from where on they up-sample their logits.
+Each network takes one normalised image and returns 19 logits per pixel at its size. All run in
+eager mode and channels-last, which is the faster layout for all. Weights are random: this measures
+cost, not quality. Decoders differ in their resolution. Unet and Linknet decode up to the size of
+the image. FPN and DeepLabV3+ stop at stride 4, and BiSeNet at stride 8; then they upsample the
+logits.
 """
 
 from functools import partial
@@ -41,7 +42,7 @@ def main() -> None:
 
 
 def networks(backbone: str) -> dict[str, nn.Module]:
-    """Ours and theirs, in evaluation."""
+    """BiSeNet and the networks of smp, in evaluation mode."""
     ours: nn.Module = BiSeNet(CLASSES, backbone, pretrained_backbone=False)
     theirs = {
         name: getattr(smp, name)(f"tu-{backbone}", encoder_weights=None, classes=CLASSES)
@@ -54,13 +55,13 @@ def networks(backbone: str) -> dict[str, nn.Module]:
 
 
 def some_images(batch_size: int, size: tuple[int, int]) -> Tensor:
-    """As if normalised."""
+    """Random images, as if normalised."""
     images = torch.randn(batch_size, 3, *size, device=DEVICE)
     return images.contiguous(memory_format=torch.channels_last)
 
 
 def measure(candidates: dict[str, nn.Module]) -> dict[str, dict[str, Any]]:
-    """Operations, parameters and times; whether a network takes images of odd sizes."""
+    """Operations, parameters and times, and whether a network accepts odd sizes."""
     images = some_images(1, SIZE)
     runs = {name: partial(network, images) for name, network in candidates.items()}
     times = time_in_turns(runs, rounds=5)
@@ -71,7 +72,7 @@ def measure(candidates: dict[str, nn.Module]) -> dict[str, dict[str, Any]]:
 
 
 def takes(network: nn.Module, size: tuple[int, int]) -> bool:
-    """Whether the network works on this size; theirs raise a RuntimeError that names a multiple."""
+    """Whether the network accepts this size. For other sizes, smp raises a RuntimeError."""
     try:
         network(some_images(1, size))
     except RuntimeError:
@@ -80,7 +81,7 @@ def takes(network: nn.Module, size: tuple[int, int]) -> bool:
 
 
 def show(results: dict[str, dict[str, dict[str, Any]]]) -> None:
-    """Print what docs/benchmarks.md quotes."""
+    """Print the figures of docs/benchmarks.md."""
     table = Table(
         "backbone", "network", "M parameters", "GMac", "ms", "of BiSeNet", "MiB", "odd sizes"
     )

@@ -1,14 +1,15 @@
-"""Training beside segmentation_models_pytorch: a loss alone, and a step of each network.
+"""Compare training with segmentation_models_pytorch (smp): the loss alone, and a step.
 
     python benchmarks/smp_training.py
 
-The loss takes one map of coarse logits to full-size labels, forward and backward: ours in bands,
-torch's and theirs over up-sampled logits. Theirs is ``SoftCrossEntropyLoss`` without smoothing,
-whose mean counts ignored pixels as right ones, so its value is smaller by the share of those.
+The loss compares low-resolution logits with full-size labels, forward and backward. Ours works in
+bands. The losses of torch and smp work on upsampled logits. That of smp is ``SoftCrossEntropyLoss``
+without smoothing. Its mean counts ignored pixels as correct. So its value is smaller by the share
+of ignored pixels.
 
-A step is forward, loss and backward. BiSeNet is trained as in the examples, by three coarse outputs
-in bands; the others as they are, by one output at the labels' size under torch's cross entropy, a
-quicker loss than theirs.
+A step is forward pass, loss and backward pass. BiSeNet is trained as in the examples, with three
+low-resolution outputs in bands. The other networks have one output at the size of the labels, with
+torch's cross entropy, which is faster than smp's loss.
 """
 
 from collections.abc import Callable
@@ -44,7 +45,7 @@ def main() -> None:
 
 
 def losses() -> Runs:
-    """Of logits of stride 8."""
+    """The losses of logits with stride 8."""
     labels = some_labels(1, LOSS_SIZE)
     logits = mostly_right_logits(labels, 8).requires_grad_()
     soft = SoftCrossEntropyLoss(smooth_factor=0.0, ignore_index=255)
@@ -63,7 +64,7 @@ def losses() -> Runs:
 
 
 def steps(backbone: str) -> Runs:
-    """Of every network on the same batch."""
+    """The training steps of all networks on the same batch."""
     images, labels = some_images(BATCH_SIZE, SIZE), some_labels(BATCH_SIZE, SIZE)
 
     def run(network: nn.Module, ours: bool) -> Tensor:

@@ -1,12 +1,14 @@
-"""A training step of BiSeNet: its losses over full-size logits against the losses in bands.
+"""Compare training steps of BiSeNet with losses on full-size logits and with losses in bands.
 
     python benchmarks/training_loss.py
 
-*Plain* takes the network's three outputs at the labels' size; *banded* takes them as coarse as they
-are and up-samples them in bands, which gives the same loss. *No loss* is the step with the mean of
-the coarse logits instead: no loss can be faster. Networks and images are channels-last, as in the
-examples, which is the quicker layout. The losses alone have outputs of strides 8, 8 and 16 that are
-right in nine pixels of ten, as late in a training, so that OHEM has to search.
+"Plain" takes the three outputs of the network at the size of the labels. "Banded" takes
+low-resolution outputs and upsamples them in bands, which gives the same loss. "No loss" is a step
+with the mean of the low-resolution logits instead: no loss can be faster. Networks and images are
+channels-last, as in the examples. This is the faster layout.
+
+The losses alone take outputs of strides 8, 8 and 16. They are correct in nine of ten pixels, as
+late in a training, so that OHEM has to search.
 """
 
 from collections.abc import Callable
@@ -51,7 +53,7 @@ def main() -> None:
 
 
 def losses_alone(size: tuple[int, int]) -> Runs:
-    """Forward and backward of the losses of three coarse outputs."""
+    """Forward and backward pass of the losses of three low-resolution outputs."""
     labels = some_labels(1, size)
     outputs = [mostly_right_logits(labels, stride).requires_grad_() for stride in (8, 8, 16)]
 
@@ -67,7 +69,7 @@ def losses_alone(size: tuple[int, int]) -> Runs:
 
 
 def steps(backbone: str, size: tuple[int, int]) -> Runs:
-    """Forward, losses and backward of the whole network."""
+    """Forward pass, losses and backward pass of the whole network."""
     network = BiSeNet(CLASSES, backbone, pretrained_backbone=False).to(DEVICE)
     network.to(memory_format=torch.channels_last)
     images, labels = torch.rand(1, 3, *size, device=DEVICE), some_labels(1, size)
@@ -84,7 +86,7 @@ def steps(backbone: str, size: tuple[int, int]) -> Runs:
 
 
 def both_ways(run: Callable[[Loss, bool], Tensor]) -> Runs:
-    """The two losses, plain and banded; plain OHEM selects its pixels as banded OHEM does."""
+    """The two losses, plain and banded. Plain and banded OHEM select pixels in the same way."""
     plain = partial(F.cross_entropy, ignore_index=255)
     return {
         "plain": partial(run, plain, plain=True),
@@ -95,19 +97,19 @@ def both_ways(run: Callable[[Loss, bool], Tensor]) -> Runs:
 
 
 def up_sampled(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """As the network does it."""
+    """Upsample logits as the network does."""
     return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
 
 
 def some_labels(batch_size: int, size: tuple[int, int]) -> Tensor:
-    """Patches of 16x16 pixels, a tenth of them ignored."""
+    """Random labels in patches of 16x16 pixels. A tenth of the patches is ignored."""
     patches = torch.randint(CLASSES, (batch_size, 1, size[0] // 16, size[1] // 16), device=DEVICE)
     patches[torch.rand(patches.shape, device=DEVICE) < 0.1] = 255
     return F.interpolate(patches.float(), size=size)[:, 0].long()
 
 
 def mostly_right_logits(labels: Tensor, stride: int) -> Tensor:
-    """Sure of the label in nine pixels of ten, and of any class in the tenth."""
+    """Logits that are sure of the label in nine of ten pixels, and of a random class in others."""
     classes = labels[:, ::stride, ::stride].clamp(max=CLASSES - 1)
     wrong = torch.rand(classes.shape, device=DEVICE) < 0.1
     classes = torch.where(wrong, torch.randint_like(classes, CLASSES), classes)
@@ -117,14 +119,14 @@ def mostly_right_logits(labels: Tensor, stride: int) -> Tensor:
 
 
 def plain_one(candidates: Candidates, name: str) -> dict[str, float]:
-    """What a banded loss is to be compared with."""
+    """The plain candidate to compare with."""
     return candidates["plain OHEM" if "OHEM" in name else "plain"]
 
 
 def show(
     results: dict[str, Candidates], named: str, base: Callable[[Candidates, str], dict[str, float]]
 ) -> None:
-    """Print what the docs quote: each candidate's figures, and as shares of the base's."""
+    """Print the figures of each candidate, also relative to those of ``base``."""
     of = f"of {named}"
     table = Table("what", "candidate", "ms", "low", "high", of, "peak MiB", of, "value")
     for what, candidates in results.items():

@@ -1,12 +1,13 @@
-"""One adversarial adaptation step: the plain public formulation against ours, and part by part.
+"""Compare an adversarial adaptation step with its plain published form, also part by part.
 
     PYTHONPATH=examples:tests python benchmarks/training_step.py
 
-*Plain* is the step as it is published: FDA in numpy (the tests' oracle), all three heads at full
-size under cross entropy, the fully convolutional discriminator in three separate passes, torch's
-default memory layout. *Ours* is ``gta2city.adversarial_step`` with FDA by matrix products and the
-light discriminator; with that of *plain* it has the same losses, which is checked first. The parts
-are timed alone, on inputs held ready. Learning rates are zero, so that all rounds do equal work.
+"Plain" is the published step. It has FDA in numpy (the tests' oracle), cross entropy of all three
+heads at full size, the fully convolutional discriminator in three separate passes, and torch's
+default memory layout. "Ours" is ``gta2city.adversarial_step``, with FDA by matrix products and the
+light discriminator. With the discriminator of "plain" it has the same losses, which is checked
+first. The parts are timed alone, on prepared inputs. Learning rates are zero, so that all rounds do
+equal work.
 """
 
 import math
@@ -67,7 +68,7 @@ def main() -> None:
 
 @dataclass
 class Formulation:
-    """A segmenter, a discriminator and one batch; ``ours`` says by which way they are trained."""
+    """A segmenter, a discriminator and one batch. ``ours`` chooses the way to train them."""
 
     network: BiSeNet
     discriminator: nn.Module
@@ -89,7 +90,7 @@ class Formulation:
             self.networks = Networks(self.fabric, TrainingConfig(), *both, self.optimizers)
 
     def step(self) -> dict[str, float]:
-        """The whole step, from images in [0, 1] to both optimizers; its losses."""
+        """Run the whole step, from images in [0, 1] to both optimizers. Return its losses."""
         if self.ours:
             even = torch.ones(CLASSES, device=DEVICE)
             batch = Batch(self.adapted(), self.labels, self.target, even)
@@ -102,7 +103,7 @@ class Formulation:
         return {name: loss.item() for name, loss in losses.items() if "/" not in name}
 
     def plain_step(self, images: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Tsai et al., CVPR 2018, written out."""
+        """The step of Tsai et al., CVPR 2018."""
         output, segmentation = self.supervise(images)
         target_maps = self.target_maps(target)
         losses = {"segmentation": segmentation, "adversarial": self.adversarial_loss(target_maps)}
@@ -110,7 +111,7 @@ class Formulation:
         return {**losses, "discriminator": critic}
 
     def parts(self) -> dict[str, Callable[[], object]]:
-        """What the step consists of; gradients add up, and the optimizers find some."""
+        """The parts of the step. Gradients accumulate, so the optimizers have some to use."""
         images, target = self.normalize(self.adapted()), self.normalize(self.target)
         with torch.no_grad():
             maps = self.target_maps(target)
@@ -124,14 +125,14 @@ class Formulation:
         }
 
     def adapted(self) -> Tensor:
-        """The source with the target's low frequencies."""
+        """The source images with the low frequencies of the target."""
         if self.ours:
             return fourier_domain_adaptation(self.source, self.target, BETA)
         arrays = self.source.cpu().numpy(), self.target.cpu().numpy()
         return torch.from_numpy(oracle.fourier_domain_adaptation(*arrays, BETA)).to(self.source)
 
     def supervise(self, images: Tensor) -> tuple[BiSeNetOutput, Tensor]:
-        """The pass that learns from labels: cross entropy of all three heads."""
+        """The supervised pass: cross entropy of all three heads."""
         output = self.network(images, size="native" if self.ours else None)
         entropy = upsampled_cross_entropy if self.ours else F.cross_entropy
         heads = output.logits, *output.auxiliary
@@ -140,13 +141,13 @@ class Formulation:
         return output, loss.detach()
 
     def target_maps(self, target: Tensor) -> Tensor:
-        """What the discriminator sees of the target."""
+        """The input of the discriminator for the target."""
         if not self.ours:
             return self.network(target).logits.softmax(1)
         return upsample(self.network(target, size="native").logits, target).softmax(1)
 
     def adversarial_loss(self, maps: Tensor) -> Tensor:
-        """The pass whose gradient is the segmenter's."""
+        """The pass that gives the segmenter its adversarial gradient."""
         self.discriminator.requires_grad_(False)
         loss = domain_loss(self.discriminator(maps), 0.0)
         (WEIGHT * loss).backward()
@@ -154,7 +155,7 @@ class Formulation:
         return loss.detach()
 
     def discriminator_loss(self, source_maps: Tensor, target_maps: Tensor) -> Tensor:
-        """Both passes whose gradient is the discriminator's."""
+        """Both passes that give the discriminator its gradient."""
         losses = []
         for label, maps in enumerate((source_maps, target_maps)):
             losses.append(domain_loss(self.discriminator(maps), float(label)) / 2)
@@ -163,7 +164,7 @@ class Formulation:
 
 
 def formulations(size: tuple[int, int], backbone: str, batch_size: int) -> tuple[Formulation, ...]:
-    """Plain, ours, ours with plain's discriminator, ours in bfloat16; from the same weights."""
+    """Plain, ours, ours with the plain discriminator, and ours in bfloat16, with equal weights."""
     source, target = torch.rand(2, batch_size, 3, *size, device=DEVICE).unbind()
     labels = some_labels(batch_size, size)
     network = BiSeNet(CLASSES, backbone, pretrained_backbone=False).to(DEVICE)
@@ -176,12 +177,12 @@ def formulations(size: tuple[int, int], backbone: str, batch_size: int) -> tuple
 
 
 def domain_loss(logits: Tensor, label: float) -> Tensor:
-    """Binary cross entropy against one label, source 0 and target 1."""
+    """Binary cross entropy with one domain label: 0 is source, 1 is target."""
     return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, label))
 
 
 def show(results: dict) -> None:
-    """One table a setting; the whole step and its memory in bfloat16 as well."""
+    """Print one table per setting. Step and memory are also given in bfloat16."""
     for setting, result in results.items():
         table = Table("part", *WHO, "plain / ours", title=setting)
         medians = {

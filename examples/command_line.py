@@ -1,4 +1,4 @@
-"""How every script starts: arguments in, and a mistake answered in a few words."""
+"""The start of every script: it parses the arguments and prints errors without a traceback."""
 
 import io
 import os
@@ -19,7 +19,7 @@ _REFUSALS = (OSError, ValueError, ArithmeticError, ModuleNotFoundError)
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console that prints as it is what a user has named: ``[b]`` and ``:car:`` are names."""
+    """A console that prints text literally: names may contain ``[b]`` or ``:car:``."""
     return Console(stderr=stderr, markup=False, emoji=False)
 
 
@@ -28,19 +28,19 @@ def run_script(main: Callable[..., int | None]) -> None:
 
     ``--help`` shows the docstring of the script.
 
-    What a script refuses is printed without a traceback, and the status is 2, as argparse has it.
-    SIGINT and SIGTERM end it with one line and the status 130 or 143. ``python -X dev`` shows the
-    traceback. A process of torchrun or Fabric ends with the one that started it.
+    Expected errors are printed without a traceback, and the exit status is 2, as in argparse.
+    ``python -X dev`` shows the traceback. SIGINT and SIGTERM end the script with one line and the
+    status 130 or 143. A process that torchrun or Fabric started ends when its parent ends.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a name may fit no encoding
-    warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # such an image is refused
+            stream.reconfigure(errors="backslashreplace")  # file names may not fit the encoding
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the scripts refuse these
     if "LOCAL_RANK" in os.environ:
         end_with_parent(os.getppid())
     with stop_signals() as received:
         try:
-            about = getattr(main, "__globals__", {}).get("__doc__")  # the script's
+            about = getattr(main, "__globals__", {}).get("__doc__")  # of the script
             sys.exit(tyro.cli(main, description=about, config=[tyro.conf.OmitArgPrefixes]))
         except (KeyboardInterrupt, Exception) as error:
             if sys.flags.dev_mode or not (received or isinstance(error, _REFUSALS)):
@@ -56,7 +56,7 @@ def run_script(main: Callable[..., int | None]) -> None:
 
 
 def _notes(error: BaseException | None) -> Iterator[str]:
-    """Those of an error and of what it came from: a worker that ends, too, may hide the stop."""
+    """Notes of an error and its context. A worker that ends may hide the first error."""
     while error is not None:
         yield from getattr(error, "__notes__", [])
         error = error.__context__
@@ -64,9 +64,9 @@ def _notes(error: BaseException | None) -> Iterator[str]:
 
 @contextmanager
 def name_extra(extra: str) -> Iterator[None]:
-    """Say which extra brings a package that is imported here and is not installed."""
+    """Name the extra to install if a package that is imported in the block is missing."""
     try:
         yield
     except ModuleNotFoundError as error:
-        error.add_note(f'pip install "uda-seg[{extra}]" brings it')
+        error.add_note(f'install it with: pip install "uda-seg[{extra}]"')
         raise

@@ -1,4 +1,4 @@
-"""Manifests: how a folder of results tells the settings that it was made with."""
+"""Manifests: JSON files that store the settings with which a folder of results was made."""
 
 import json
 from collections.abc import Mapping
@@ -9,9 +9,9 @@ __all__ = ["differences", "require_same_settings"]
 
 
 def differences(found: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
-    """Name the settings that differ, with both values; empty if none does.
+    """Name the settings that differ, with both values. Return "" if none differs.
 
-    A setting that is at its default may be missing on either side.
+    Either side may leave out settings that have their default value.
     """
     old, new = _flat(found), _flat(settings)
     return ", ".join(
@@ -22,7 +22,7 @@ def differences(found: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings under dotted names."""
+    """Flatten nested settings to dotted names."""
     flat: dict[str, Any] = {}
     for name, value in settings.items():
         nested = isinstance(value, Mapping)
@@ -31,7 +31,7 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def require_same_settings(manifest: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Read the manifest of a folder, a JSON file, and compare its ``"settings"``.
+    """Read the manifest of a folder, and require that its ``"settings"`` are the same.
 
     Returns:
         The whole manifest.

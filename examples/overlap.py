@@ -1,4 +1,4 @@
-"""Steps of a pipeline that run at the same time, each in a thread of its own."""
+"""Run the steps of a pipeline at the same time, each in its own thread."""
 
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
@@ -11,14 +11,15 @@ T = TypeVar("T")
 
 
 def ahead(items: Iterable[T], depth: int = 2) -> Generator[T]:
-    """Pass the items on, and make the next ones in another thread meanwhile.
+    """Yield the items while another thread makes the next ones.
 
-    That overlaps whatever lets go of Python's lock, as decoding, networks and encoding do. What
-    the iterable raises is raised here, in the item's place. Closing this closes the iterable.
+    This overlaps work that releases Python's global lock, such as decoding, networks and encoding.
+    An exception of the iterable is raised here, in place of the item. Closing this generator closes
+    the iterable.
 
     Args:
-        items: made by one thread, in order.
-        depth: how many are made before they are asked for, at most.
+        items: One thread makes them, in order.
+        depth: The largest number of items that are made in advance.
     """
     iterator, end = iter(items), object()
     pool = ThreadPoolExecutor(1)
@@ -31,13 +32,13 @@ def ahead(items: Iterable[T], depth: int = 2) -> Generator[T]:
             if item is end:
                 return
             waiting.append(pool.submit(next, iterator, end))
-            yield item  # type: ignore[misc]  # which is not the end
+            yield item  # type: ignore[misc]  # it is not the end marker
     finally:
         pool.shutdown(cancel_futures=True)
         _close(iterator)
 
 
 def _close(iterator: Iterator[object]) -> None:
-    """Let a generator end its blocks now."""
+    """Close a generator now, so that its blocks end."""
     if isinstance(iterator, Generator):
         iterator.close()

@@ -1,4 +1,4 @@
-"""How the processes of a script end: by a signal, or because the one that started them has."""
+"""End the processes of a script: by a signal, or when their parent process has ended."""
 
 import os
 import signal
@@ -15,12 +15,12 @@ __all__ = ["end_with_parent", "start_worker", "stop_signals"]
 def stop_signals() -> Iterator[list[signal.Signals]]:
     """Let SIGTERM end the block as Ctrl+C does, by a ``KeyboardInterrupt``.
 
-    Another signal, more than a second later, ends the process at once. A signal that the process
-    was started to ignore, as by ``nohup``, stays ignored. A forked worker leaves SIGINT, which a
-    terminal sends to all processes, to its parent.
+    A second signal, more than one second later, ends the process at once. Signals that the process
+    was started to ignore, as by ``nohup``, stay ignored. A terminal sends SIGINT to all processes,
+    so a forked worker leaves SIGINT to its parent.
 
     Yields:
-        The signal, once it has come.
+        A list. It holds the signal after the signal has arrived.
     """
     received: list[signal.Signals] = []
     owner, first = os.getpid(), 0.0
@@ -33,10 +33,10 @@ def stop_signals() -> Iterator[list[signal.Signals]]:
         elif not received:
             first = time.monotonic()
             received.append(signal.Signals(number))
-            if hasattr(signal, "SIGCHLD"):  # torch takes a worker that ends now for a fault
+            if hasattr(signal, "SIGCHLD"):  # torch reports an ended worker as an error
                 signal.signal(signal.SIGCHLD, lambda *_: None)
             raise KeyboardInterrupt
-        elif time.monotonic() - first > 1:  # torchrun hands on what a batch system sends to all
+        elif time.monotonic() - first > 1:  # torchrun may send the same signal again
             os._exit(128 + number)
 
     before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
@@ -51,12 +51,12 @@ def stop_signals() -> Iterator[list[signal.Signals]]:
 
 
 def end_with_parent(parent: int, *, grace: float = 30) -> None:
-    """End this process by a SIGTERM when its parent has ended.
+    """Send SIGTERM to this process when its parent has ended.
 
     Args:
-        parent: the parent's process id.
-        grace: seconds until it ends anyhow: a collective that waits for a dead process hears no
-            signal.
+        parent: Process id of the parent.
+        grace: Seconds until the process exits in any case. A collective that waits for a dead
+            process does not react to signals.
     """
 
     def watch() -> None:
@@ -70,11 +70,11 @@ def end_with_parent(parent: int, *, grace: float = 30) -> None:
 
 
 def start_worker(parent: int) -> None:
-    """Begin a spawned worker, which ends when its parent has ended or tells it to.
+    """Set up a spawned worker. It ends when its parent ends it or has ended.
 
-    A terminal's Ctrl+C and the SIGTERM of a batch system go to all processes at once. The parent
-    is to stop first, since it takes a worker that ends for a fault.
+    Ctrl+C in a terminal and SIGTERM from a batch system reach all processes at once. The parent
+    has to stop first, because it reports a worker that ends as an error.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(30))  # a busy parent takes seconds
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(30))  # a busy parent needs seconds
     end_with_parent(parent, grace=0)

@@ -1,4 +1,4 @@
-"""Tensors in files: as they were written and all of them finite, or refused with the cause."""
+"""Read tensors from files. Damaged files, NaN and infinity are refused."""
 
 import hashlib
 import zipfile
@@ -14,15 +14,15 @@ __all__ = ["load_tensors", "require_finite", "require_unchanged", "sha256"]
 
 
 def load_tensors(file: Path) -> Any:
-    """Read what ``torch.save`` or safetensors wrote; no code of the file is run.
+    """Read a file of ``torch.save`` or safetensors. No code in the file is run.
 
-    ``torch.save`` keeps a CRC-32 of each of its parts, which is compared here: torch itself does
-    not look. safetensors keeps none, so :func:`sha256` has to stand elsewhere. Nothing is unpacked
-    that takes more memory than the file takes of the disk.
+    ``torch.save`` stores a CRC-32 of each part. It is checked here, because torch does not check
+    it. safetensors stores no checksum, so callers keep a :func:`sha256` elsewhere. A file is
+    refused if its tensors need more memory than the file has bytes.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is something else or damaged, or has NaN or infinity.
+        ValueError: if the file is damaged or of another kind, or holds NaN or infinity.
     """
     if not file.is_file():
         kind = "found no such file" if not file.exists() else "which is no file"
@@ -31,11 +31,11 @@ def load_tensors(file: Path) -> Any:
         state = load_file(file) if file.suffix == ".safetensors" else _load_by_torch(file)
         for tensor in _tensors(state):
             if tensor.nbytes > file.stat().st_size:
-                raise ValueError(f"a tensor of {tensor.nbytes} bytes is more than the file holds")
+                raise ValueError(f"a tensor of {tensor.nbytes} bytes is larger than the file")
         require_finite(state, "it")
     except (PermissionError, MemoryError):
         raise
-    except Exception as error:  # which depends on the bytes: KeyError, struct.error, EOFError, ...
+    except Exception as error:  # of many types: KeyError, struct.error, EOFError, ...
         found = "an empty file" if not file.stat().st_size else f"something else: {error}"
         raise ValueError(f"expected tensors in {file}, got {found}") from error
     return state
@@ -46,14 +46,14 @@ def _load_by_torch(file: Path) -> Any:
         with zipfile.ZipFile(file) as archive:
             unpacked = sum(part.file_size for part in archive.infolist())
             if unpacked > file.stat().st_size:
-                raise ValueError(f"it would unpack to {unpacked} bytes, and torch packs nothing")
+                raise ValueError(f"it would unpack to {unpacked} bytes; torch does not compress")
             if damaged := archive.testzip():
-                raise ValueError(f"its part {damaged} is damaged; write or fetch it anew")
+                raise ValueError(f"its part {damaged} is damaged; write or download it again")
     elif _begins_with(file, b"PK"):
-        raise ValueError("the end of it is missing; write or fetch it anew")
+        raise ValueError("the end of the file is missing; write or download it again")
     try:
         return torch.load(file, "cpu", weights_only=True)
-    except Exception as error:  # its text is of weights_only=False, which would run code
+    except Exception as error:  # torch suggests weights_only=False, which would run code
         raise ValueError(f"torch.load cannot read it ({type(error).__name__})") from error
 
 
@@ -63,10 +63,11 @@ def _begins_with(file: Path, start: bytes) -> bool:
 
 
 def require_finite(state: Any, name: str, more: str = "") -> None:
-    """Refuse tensors, nested in dicts and lists, that hold NaN or infinity.
+    """Refuse tensors, also in nested dicts and lists, that hold NaN or infinity.
 
     Raises:
-        FloatingPointError: if one does; the message begins with the name, and ends with more.
+        FloatingPointError: if a tensor does. The message begins with ``name`` and ends with
+            ``more``.
     """
     for tensor in _tensors(state):
         if not bool(tensor.isfinite().all()):
@@ -82,7 +83,7 @@ def _tensors(state: Any) -> Iterator[Tensor]:
 
 
 def sha256(file: Path) -> str:
-    """The checksum of a file, in hexadecimal."""
+    """The SHA-256 of a file, in hexadecimal."""
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
@@ -97,13 +98,13 @@ def checksum(state: Mapping[str, Tensor]) -> str:
 
 
 def require_unchanged(file: Path, checksum: str) -> None:
-    """Refuse a file whose bytes are not those that the checksum was made of.
+    """Refuse a file whose SHA-256 differs from ``checksum``.
 
     Raises:
-        ValueError: if they are others.
+        ValueError: if the checksums differ.
     """
     if sha256(file) != checksum:
         raise ValueError(
-            f"expected {file} as it was written, but its checksum is another; it is damaged or was "
-            "replaced: write or fetch it anew"
+            f"expected {file} as it was written, got another checksum; the file is damaged or was "
+            "replaced: write or download it again"
         )

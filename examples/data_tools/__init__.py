@@ -1,1 +1,1 @@
-"""Open the known data sets by their names, and look through their files."""
+"""Open the known data sets by name, and check their files."""

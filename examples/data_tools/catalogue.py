@@ -1,4 +1,4 @@
-"""The data sets that the scripts know by name or by a description, split by split."""
+"""The data sets that the scripts know by name or by a description, and their splits."""
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -38,28 +38,29 @@ Name = Literal[
     "bdd100k",
     "folder",
 ]
-"""``folder`` is what ``ROOT/data_set.toml`` describes; without it, ``ROOT/images`` and
+"""``folder`` is described by ``ROOT/data_set.toml``. Without this file, it is ``ROOT/images`` and
 ``ROOT/labels``."""
 
 Reader = Callable[..., SegmentationFolder]
 
 
 def split_readers(name: Name, root: Path, **options: Any) -> dict[str, Reader]:
-    """Give a function that opens each split; it takes further options of the reader.
+    """Return a function for each split that opens it. It takes further options of the reader.
 
     Raises:
-        OSError: if a description cannot be read, or there is no report to ``skip``.
-        ValueError: for ``ids`` of a data set that has its own, or a mistake in a description.
+        OSError: if a description cannot be read, or the report for ``skip`` does not exist.
+        ValueError: if ``ids`` are given for a data set with its own ids, or a description has a
+            mistake.
     """
     report = options.get("skip")
     if isinstance(report, Path) and not report.exists():
-        raise FileNotFoundError(f"expected --skip to be a report, got {report}, which is none")
+        raise FileNotFoundError(f"expected --skip to be a report, got {report}, which is no file")
     if name == "folder" and is_described(root):
         if "ids" in options:
             raise ValueError(f"expected --ids or {root / DESCRIPTION}, which has them, got both")
         return _described(root, read_description(root), options)
     if "ids" in options and name != "folder":
-        raise ValueError(f"expected ids for --data-set folder alone, {name} has its own")
+        raise ValueError(f"expected --ids for --data-set folder only, {name} has its own ids")
     for pair in options.get("ids", {}).items():
         if not all(0 <= each <= 255 for each in pair):
             raise ValueError(f"expected ids and train ids of 0 to 255, got {pair}")
@@ -68,10 +69,10 @@ def split_readers(name: Name, root: Path, **options: Any) -> dict[str, Reader]:
 
 
 def on_disk(name: Name, root: Path, readers: Mapping[str, Reader]) -> dict[str, Reader]:
-    """Those splits that have images; few disks hold every split.
+    """The splits that have images on this disk.
 
     Raises:
-        FileNotFoundError: if none has.
+        FileNotFoundError: if no split has images.
     """
     there = {split: read for split, read in readers.items() if _has_images(read)}
     if not there:
@@ -87,17 +88,17 @@ def _has_images(read: Reader) -> bool:
         read(labels=False, missing="skip", skip=())
     except FileNotFoundError:
         return False
-    except (OSError, ValueError):  # which will be told where it is read
+    except (OSError, ValueError):  # reported later, when the split is read
         return True
     return True
 
 
 def classes_of(name: Name, root: Path) -> tuple[Class, ...]:
-    """Names and colours in the order of the train ids: Cityscapes', or those of a description.
+    """The classes in the order of their train ids: Cityscapes' or those of a description.
 
     Raises:
         OSError: if a description cannot be read.
-        ValueError: for a mistake in a description.
+        ValueError: if a description has a mistake.
     """
     described = name == "folder" and is_described(root)
     return read_description(root).classes if described else CITYSCAPES

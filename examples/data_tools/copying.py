@@ -1,4 +1,4 @@
-"""Copies of samples, written by several processes, each whole or not there."""
+"""Copy samples with several processes. Each file is written atomically."""
 
 import os
 from collections.abc import Iterator
@@ -18,21 +18,21 @@ __all__ = ["copy_samples"]
 def copy_samples(
     data: SegmentationFolder, root: Path, target: Path, *, what: str, workers: int
 ) -> Iterator[str]:
-    """Copy what is not there yet, at the data set's size; give an error for each unread sample.
+    """Copy the missing samples at the size of the data set. Yield an error per unreadable sample.
 
     Args:
         data: the samples.
-        root: the folder that they are below.
-        target: the folder that takes its place.
-        what: the copies' name beside the progress.
-        workers: processes; 0 for none.
+        root: the folder that contains the samples.
+        target: the folder for the copies, with the same paths as below ``root``.
+        what: name of the copies in the progress bar.
+        workers: number of worker processes; 0 for none.
     """
     done = DataLoader(_Copies(data, root, target), batch_size=None, num_workers=workers)
     return filter(None, track(done, f"copying {escape(what)}"))
 
 
 class _Copies(Dataset[str]):
-    """Copies a sample when it is asked for, so that a DataLoader's workers do."""
+    """Copies a sample on access, so that the workers of a DataLoader copy."""
 
     def __init__(self, data: SegmentationFolder, root: Path, target: Path) -> None:
         self.data, self.root, self.target = data, root, target
@@ -41,22 +41,22 @@ class _Copies(Dataset[str]):
         return len(self.data)
 
     def __getitem__(self, index: int) -> str:
-        """The error if the sample cannot be read, or nothing."""
+        """Copy a sample. Return an error if it cannot be read, else an empty string."""
         image_path = self._image_target(self.data.images[index])
         if image_path.exists():
             return ""
         try:
-            image = self.data[index].image  # of a pair that has been checked
+            image = self.data[index].image  # this checks the whole pair
             ids = None if self.data.labels is None else self.data.read_ids(index)
         except (OSError, ValueError) as error:
             return str(error)
         if ids is not None and self.data.labels is not None:
             with atomic_path(self._target(self.data.labels[index])) as file:
                 Image.fromarray(ids.numpy()).save(file, "PNG")
-        with atomic_path(image_path) as file:  # last, since it stands for both
+        with atomic_path(image_path) as file:  # last: it marks the pair as copied
             pixels = Image.fromarray(image.permute(1, 2, 0).numpy())
             if image_path.suffix == ".webp":
-                # Effort 0 is quicker to write than PNG and a tenth larger than WebP's best.
+                # Effort 0 writes faster than PNG. The file is a tenth larger than WebP's best.
                 pixels.save(file, "WEBP", lossless=True, quality=0, method=0)
             else:
                 pixels.save(file, "PNG")

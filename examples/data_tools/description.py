@@ -1,4 +1,4 @@
-"""A data set of one's own, as ``ROOT/data_set.toml`` describes it."""
+"""Read ``ROOT/data_set.toml``, which describes a user's own data set."""
 
 import os
 import tomllib
@@ -21,11 +21,11 @@ __all__ = [
 
 DESCRIPTION = "data_set.toml"
 OVERALL_SCORES = ("mIoU", "pixel accuracy")
-"""They stand beside the scores of the classes, so no class has such a name."""
+"""Names of scores in the same tables as the classes, so no class may have such a name."""
 
 
 class Class(NamedTuple):
-    """What a train id stands for; its place in a tuple of classes is the train id."""
+    """Name and colour of a class. Its index in a tuple of classes is its train id."""
 
     name: str
     color: tuple[int, int, int]
@@ -36,10 +36,10 @@ CITYSCAPES = tuple(Class(row.name, row.color) for row in TRAIN_CLASSES)
 
 
 class Description(NamedTuple):
-    """What a description says, or means where it says nothing."""
+    """The content of a description, with defaults for missing keys."""
 
     images: str
-    """Folder below the root, with ``{split}`` in it where there are splits; so ``labels``."""
+    """Folder below the root. If there are splits, it contains ``{split}``. So does ``labels``."""
     labels: str
     splits: tuple[str, ...]
     image_ending: str
@@ -50,7 +50,7 @@ class Description(NamedTuple):
 
 
 def is_described(root: Path) -> bool:
-    """Whether there is a description, readable or not."""
+    """Whether there is a description, even if it cannot be read."""
     return os.path.lexists(root / DESCRIPTION)
 
 
@@ -59,7 +59,7 @@ def read_description(root: Path) -> Description:
 
     Raises:
         OSError: if it cannot be read.
-        ValueError: for a mistake in it; file and key are named.
+        ValueError: if it has a mistake. The message names file and key.
     """
     file = root / DESCRIPTION
     if not file.is_file():
@@ -68,13 +68,13 @@ def read_description(root: Path) -> Description:
         given = tomllib.loads(file.read_text(encoding="utf-8"))
         return _description(given)
     except _MistakeError as mistake:
-        raise ValueError(f"{file}: {mistake}; docs/your-data.md shows a whole one") from None
+        raise ValueError(f"{file}: {mistake}; docs/your-data.md shows an example") from None
     except (ValueError, RecursionError) as error:  # no UTF-8, no TOML, or too deep
         raise ValueError(f"expected {file} to be TOML, got something else: {error}") from error
 
 
 class _MistakeError(ValueError):
-    """A key that holds what it cannot mean."""
+    """A key with an invalid value."""
 
     def __init__(self, key: str, expected: str, found: object) -> None:
         super().__init__(f"expected {key} to be {expected}, got {found!r:.200}")
@@ -121,10 +121,10 @@ def _ending(key: str, value: Any) -> str:
 
 
 def checked_classes(value: Any) -> tuple[Class, ...]:
-    """The classes that tables of name and color tell, in TOML or JSON.
+    """Check and return classes, given as tables of name and color from TOML or JSON.
 
     Raises:
-        ValueError: if they tell something else, or two names or colours are the same.
+        ValueError: if a table is invalid, or two names or colours are equal.
     """
     many, bytes_ = _is_list_of(lambda x: isinstance(x, dict)), _is_list_of(_is_byte)
     tables = "1 to 255 tables of name and color"
@@ -138,7 +138,7 @@ def checked_classes(value: Any) -> tuple[Class, ...]:
         rgb = "[r, g, b] of 0 to 255"
         _require(f"the color of {key}", color, rgb, lambda x: bytes_(x) and len(x) == 3)
         for earlier in classes:
-            other = f"another than that of {earlier.name}"
+            other = f"different from that of {earlier.name}"
             _require(f"the name of {key}", name, other, earlier.name.__ne__)
             _require(f"the color of {key}", color, other, [*earlier.color].__ne__)
         classes.append(Class(name, tuple(color)))
@@ -148,7 +148,7 @@ def checked_classes(value: Any) -> tuple[Class, ...]:
 def _require_name(key: str, value: Any) -> None:
     line = "a line of text"
     _require(key, value, line, lambda x: isinstance(x, str) and x.strip() and x.isprintable())
-    other = f"another than {' and '.join(OVERALL_SCORES)}, which are names of scores"
+    other = f"different from {' and '.join(OVERALL_SCORES)}, which are names of scores"
     _require(key, value, other, lambda x: x not in OVERALL_SCORES)
 
 
@@ -157,7 +157,7 @@ def _ids(given: Mapping[str, Any], number: int) -> dict[int, int]:
     _require("train_ids", in_order, "true or false", lambda x: isinstance(x, bool))
     if in_order == ("ids" in given):
         found = "both" if in_order else "neither"
-        raise _MistakeError("the labels' ids", "told by ids or by train_ids = true", found)
+        raise _MistakeError("the labels' ids", "given by ids or by train_ids = true", found)
     if in_order:
         return {**{each: each for each in range(number)}, IGNORE_INDEX: IGNORE_INDEX}
     ids = given["ids"]
@@ -184,7 +184,7 @@ def _is_list_of(holds: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 
 def _is_path(value: Any) -> bool:
-    """Whether it leads below a folder, whatever the system."""
+    """Whether the value is a path below a folder, on any system."""
     if not isinstance(value, str) or not value or {"\\", "\0"} & set(value):
         return False
     return not PurePosixPath(value).is_absolute() and ".." not in PurePosixPath(value).parts

@@ -1,4 +1,4 @@
-"""Which data set a folder holds, by what only that one has."""
+"""Detect which data set a folder holds, by names that only this data set has."""
 
 import json
 import re
@@ -17,11 +17,11 @@ from uda_seg.datasets import TRAIN_CLASSES, SegmentationFolder
 __all__ = ["COPY_MANIFEST", "detect", "name_of"]
 
 COPY_MANIFEST = "prepared.json"
-"""In a copy by ``prepare_data.py``: it tells which data set was copied."""
+"""A file in each copy of ``prepare_data.py``. It names the data set that was copied."""
 
 _Item = TypeVar("_Item")
 
-_SIGNS: dict[Name, dict[str, str]] = {  # where files lie, and how one of them is called
+_SIGNS: dict[Name, dict[str, str]] = {  # folder of the files, and pattern of their names
     "acdc": {"rgb_anon/*/*/*/*": r".*_rgb_anon\..*"},
     "bdd100k": {"images/10k/*/*": r".*\..*"},
     "synthia": {"GT/LABELS/*": r".*\.png"},
@@ -42,19 +42,19 @@ _SIGNS: dict[Name, dict[str, str]] = {  # where files lie, and how one of them i
 
 
 def name_of(root: Path, data_set: Name | None, ids: object = None) -> Name:
-    """The given name; or a ``folder`` if there are ids, or what the folder tells."""
+    """The given name, else ``folder`` if ids are given, else the detected name."""
     return data_set or ("folder" if ids else detect(root))
 
 
 def detect(root: Path) -> Name:
-    """Tell which data set a folder holds.
+    """Detect which data set a folder holds.
 
-    A description decides, then what a prepared copy says of itself, then names and folders that
-    only one data set has, unless the ids in a few labels are not its own.
+    The first of these decides: a description, the manifest of a prepared copy, or names of files
+    and folders that only one data set has. In the last case, the ids in a few labels must fit.
 
     Raises:
-        FileNotFoundError: if it is none that is known.
-        ValueError: if it may be two, or has foreign ids.
+        FileNotFoundError: if no known data set fits.
+        ValueError: if several data sets fit, or the labels have foreign ids.
     """
     if is_described(root):
         return "folder"
@@ -68,22 +68,22 @@ def detect(root: Path) -> Name:
     if "gta5" in fitting and not _has_palettes(root):
         fitting.remove("gta5")
     advice = (
-        f"describe it in {root / DESCRIPTION} as docs/your-data.md shows, or give --data-set or "
-        "--ids to a script that has them"
+        f"describe it in {root / DESCRIPTION} as docs/your-data.md shows, or use --data-set or "
+        "--ids if the script has them"
     )
     if not fitting:
         raise FileNotFoundError(
             f"expected the layout of a known data set in {root}, found none; {advice}; "
-            f"docs/data.md has the layouts of {', '.join(get_args(Name)[:-1])}"
+            f"docs/data.md shows the layouts of {', '.join(get_args(Name)[:-1])}"
         )
     if len(fitting) > 1:
         raise ValueError(
-            f"expected one data set in {root}, got what may be {' or '.join(fitting)}; {advice}"
+            f"expected one data set in {root}, got the layout of {' or '.join(fitting)}; {advice}"
         )
     (name,) = fitting
     if foreign := _foreign_ids(name, root):
         raise ValueError(
-            f"expected labels of {name} in {root}, which has its names, got the ids {foreign}; "
+            f"expected labels of {name} in {root}, as its file names say, got the ids {foreign}; "
             f"{advice}"
         )
     return name
@@ -92,7 +92,7 @@ def detect(root: Path) -> Name:
 def _copied(root: Path) -> Name | None:
     with suppress(OSError, ValueError, RecursionError, LookupError, TypeError):
         name = json.loads((root / COPY_MANIFEST).read_text("utf-8"))["settings"]["data_set"]
-        if name in get_args(Name)[:-1]:  # a folder's ids are not told
+        if name in get_args(Name)[:-1]:  # a copy of "folder" does not store its ids
             return cast(Name, name)
     return None
 
@@ -104,7 +104,7 @@ def _has_one(root: Path, signs: Mapping[str, str]) -> bool:
 
 
 def _has_palettes(root: Path) -> bool:
-    """Whether any of a few labels is a PNG of Cityscapes' colours, as GTA5's are."""
+    """Whether any of a few labels is a PNG with Cityscapes' palette, as in GTA5."""
     return any(map(_is_painted, _few(sorted((root / "labels").glob("[!.]*")))))
 
 
@@ -118,7 +118,7 @@ def _is_painted(label: Path) -> bool:
 
 
 def _foreign_ids(name: Name, root: Path) -> list[int]:
-    """Ids of other data sets, if most of a few labels have some."""
+    """Ids of other data sets, if most of a few labels have such ids."""
     for read in split_readers(name, root, missing="skip").values():
         with suppress(OSError, ValueError):
             data = read()

@@ -1,4 +1,4 @@
-"""Read every file of a split as training would, and tell what is wrong with it."""
+"""Read every file of a split as a training would, and list all problems."""
 
 import re
 from collections import Counter
@@ -22,46 +22,46 @@ __all__ = ["WARNINGS", "Inspection", "Problem", "inspect_split"]
 _NOTHING_LABELLED = "nothing labelled"
 _TURNED = "turned by EXIF"
 WARNINGS = {_NOTHING_LABELLED, _TURNED}
-"""Kinds of problems that may be none: test splits have labels without a class, and an image that is
-turned by its metadata may have a label that was drawn on what a viewer shows."""
+"""Kinds of problems that may be harmless. Labels of test splits may have no class. If metadata
+rotate an image, its label may have been drawn on the rotated image."""
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong with one file or pair."""
+    """One problem of one file or pair."""
 
     kind: str
     file: str
-    """The image's path below the root; a label's, where there is no image."""
+    """Path of the image below the root, or of the label if there is no image."""
     message: str
 
 
 @dataclass
 class Inspection:
-    """What a split holds and what is wrong with it."""
+    """The content and the problems of a split."""
 
     samples: int
     labelled: bool
     known_bad: list[str]
-    """Images that the reader leaves out by itself, as in a list to skip."""
+    """Images that the reader always leaves out, in the format of ``skip``."""
     sizes: Counter[str] = field(default_factory=Counter)
-    """How many images have a size, width x height."""
+    """Number of images of each size, width x height."""
     pixels: Counter[int] = field(default_factory=Counter)
-    """How many pixels have a train id."""
+    """Number of pixels with each train id."""
     images: Counter[int] = field(default_factory=Counter)
-    """How many images have a train id."""
+    """Number of images with each train id."""
     problems: list[Problem] = field(default_factory=list)
     skip: list[str] = field(default_factory=list)
-    """Images that cannot be trained on, as the readers' ``skip`` takes them."""
+    """Images that cannot be used for training, in the format of the readers' ``skip``."""
 
 
 def inspect_split(data: SegmentationFolder, root: Path, *, workers: int) -> Inspection:
-    """Look at every sample, in parallel.
+    """Check every sample, in parallel.
 
     Args:
-        data: opened with ``missing="skip"``, so that what is missing is found, and without a
-            list to skip.
-        root: the folder that files are named below.
-        workers: processes; 0 for none.
+        data: a split that was opened with ``missing="skip"``, so that missing files are reported.
+            It has no list to skip.
+        root: the folder to which file names are relative.
+        workers: number of worker processes; 0 for none.
     """
 
     def below(path: Path) -> str:
@@ -97,7 +97,7 @@ def inspect_split(data: SegmentationFolder, root: Path, *, workers: int) -> Insp
 
 
 class _Finding(NamedTuple):
-    """What a look at one sample gave."""
+    """Size, pixels and problems of one sample."""
 
     size: str | None
     pixels: dict[int, int]
@@ -105,7 +105,7 @@ class _Finding(NamedTuple):
 
 
 class _Findings(Dataset[_Finding]):
-    """Findings in place of samples, so that a DataLoader's workers make them."""
+    """Checks a sample on access, so that the workers of a DataLoader do the checks."""
 
     def __init__(self, data: SegmentationFolder) -> None:
         self.data = data
@@ -120,7 +120,7 @@ class _Findings(Dataset[_Finding]):
         ids = None if data.labels is None else _attempt(data.read_ids, index, problems)
         pixels: Counter[int] = Counter()
         if image is not None and ids is not None and _may_miss_its_label(data.images[index], image):
-            turned = "the image is turned by its EXIF orientation: is its label turned, too?"
+            turned = "EXIF orientation turns the image; check that the label is turned, too"
             problems.append((_TURNED, turned))
         if ids is not None:
             if image is not None and image.shape[1:] != ids.shape:
@@ -156,10 +156,10 @@ def _size(pixels: Tensor) -> str:
 
 
 def _may_miss_its_label(path: Path, image: Tensor) -> bool:
-    """Whether an image is turned so that its size does not tell which way its label was drawn."""
+    """Whether an image is turned without a change of its size, so that its label may differ."""
     orientation = None
-    with suppress(Exception), Image.open(path) as file:  # on broken metadata Pillow raises anything
-        # To find no metadata in a PNG, Pillow would decode all of its pixels.
+    with suppress(Exception), Image.open(path) as file:  # broken metadata raise various errors
+        # Pillow would decode all pixels of a PNG to find out that it has no metadata.
         if file.format != "PNG" or re.search(rb"(?i)exif|orientation", path.read_bytes()):
             orientation = file.getexif().get(Base.Orientation)
     square = image.shape[-2] == image.shape[-1]

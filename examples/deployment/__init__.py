@@ -1,1 +1,1 @@
-"""A trained network as a file for another runtime; knows nothing of training or evaluation."""
+"""Export a trained network for other runtimes, independent of training and evaluation."""

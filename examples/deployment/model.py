@@ -1,4 +1,4 @@
-"""A network and what surrounds it, as one function of images."""
+"""A network with its pre- and postprocessing, as one module for export."""
 
 from typing import Any, Literal
 
@@ -15,10 +15,10 @@ Pixels = Literal["unit", "uint8", "normalized"]
 
 
 class ExportModel(nn.Module):
-    """A network with its normalisation before it and, if asked for, the likeliest class after it.
+    """A network with normalisation before it and, on request, argmax after it.
 
-    ``(B, C, H, W)`` images in one of three forms become float32 logits ``(B, K, H, W)``, or class
-    ids ``(B, H, W)`` of type uint8.
+    It maps images ``(B, C, H, W)`` in one of three forms to float32 logits ``(B, K, H, W)``, or to
+    uint8 class ids ``(B, H, W)``.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class ExportModel(nn.Module):
         self.eval()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images as ``pixels`` says, to logits or class ids."""
+        """Map images in the form ``pixels`` to logits or class ids."""
         if self.pixels == "uint8":
             images = images / 255
         if self.pixels != "normalized":
@@ -44,11 +44,11 @@ class ExportModel(nn.Module):
 
     @property
     def precision(self) -> torch.dtype:
-        """What the network computes in; normalisation is in float32 always."""
+        """The dtype of the network. Normalisation always uses float32."""
         return next(self.network.parameters()).dtype
 
     def random_images(self, batch: int, height: int, width: int) -> Tensor:
-        """Images of the form that ``pixels`` says."""
+        """Random images in the form ``pixels``."""
         size = (batch, self.network.in_channels, height, width)
         if self.pixels == "uint8":
             return torch.randint(0, 256, size, dtype=torch.uint8)
@@ -57,10 +57,10 @@ class ExportModel(nn.Module):
 
 @torch.no_grad()
 def halve(network: BiSeNet) -> BiSeNet:
-    """Turn a network into float16, in place.
+    """Convert a network to float16, in place.
 
-    Batch norm becomes a scale and a shift while it is still in float32. The exporter would compute
-    them out of rounded variances, with an error that all channels share and 50 layers add up.
+    Batch norm first becomes a scale and a shift, in float32. The exporter would compute these from
+    rounded variances. The error would be the same in all channels, and add up over 50 layers.
     """
     for module in network.modules():
         if isinstance(module, _BatchNorm) and module.affine and module.track_running_stats:

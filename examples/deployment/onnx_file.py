@@ -1,4 +1,4 @@
-"""ONNX files: written, checked, and compared with torch."""
+"""Write ONNX files, check them, and compare them with torch."""
 
 import copy
 import json
@@ -17,29 +17,29 @@ from uda_seg.models import BiSeNet
 
 __all__ = ["CHECKED", "Agreement", "check_onnx", "compare_outputs", "write_onnx"]
 
-TRACED = (2, 64, 96)  # with a batch of one, torch would take the batch for a constant
+TRACED = (2, 64, 96)  # torch would treat a batch of one as a constant
 CHECKED = (TRACED, (1, 32, 32), (3, 33, 47), (1, 97, 130), (1, 256, 512))  # batch, height, width
-# Of the largest logit. Float32 sums in another order moved it by 2.5e-6 at most over the backbones
-# of docs/export.md, float16 by 1.1e-2.
+# Relative to the largest logit. Over the backbones of docs/export.md, another order of summation
+# changed it by at most 2.5e-6 in float32 and 1.1e-2 in float16.
 TOLERANCE = {torch.float32: 1e-4, torch.float16: 2e-2}
-ROUNDING_FACTOR = 10  # times torch's own rounding, which some networks magnify
+ROUNDING_FACTOR = 10  # tolerance over torch's own rounding error, which some networks amplify
 
 
 class Agreement(NamedTuple):
-    """How a file and torch agree on one batch of images."""
+    """Agreement of a file and torch on one batch of images."""
 
     shape: tuple[int, int, int]
     """Batch, height, width."""
     deviation: float
-    """The largest error of a logit, or the least one that explains the ids, over the largest."""
+    """Largest logit error, or the smallest one that explains the ids, over the largest logit."""
     same_class: float
-    """Share of pixels whose likeliest class is the same."""
+    """Share of pixels with the same most likely class."""
 
 
 def write_onnx(model: ExportModel, path: Path, *, classes: Sequence[str] = ()) -> None:
-    """Write one file whose input ``images`` has any batch, height and width.
+    """Write one file whose input ``images`` has any batch size, height and width.
 
-    Its metadata hold the names of the classes, what the pixels are, and the normalisation.
+    Its metadata store the names of the classes, the form of the pixels, and the normalisation.
     """
     program = torch.onnx.export(
         model,
@@ -50,8 +50,8 @@ def write_onnx(model: ExportModel, path: Path, *, classes: Sequence[str] = ()) -
         dynamo=True,
         verbose=False,
     )
-    assert program is not None  # only the exporter without dynamo returns nothing
-    # The exporter adds stack traces, with the folders of this machine in them.
+    assert program is not None  # only an export without dynamo returns None
+    # Remove stack traces of the exporter. They contain folder names of this machine.
     ir.passes.common.ClearMetadataAndDocStringPass()(program.model)
     mean, std = model.network.normalization
     about = {"pixels": model.pixels, "mean": str(list(mean)), "std": str(list(std))}
@@ -60,11 +60,11 @@ def write_onnx(model: ExportModel, path: Path, *, classes: Sequence[str] = ()) -
 
 
 def check_onnx(path: Path, model: ExportModel, network: BiSeNet) -> Iterator[Agreement]:
-    """Compare a file with the network that it came from, as it was trained and in float64.
+    """Compare a file with its network, as trained and in float64.
 
     Raises:
-        onnx.checker.ValidationError: if the file is no sound ONNX.
-        ArithmeticError: if ONNX Runtime computes something else than torch.
+        onnx.checker.ValidationError: if the file is not valid ONNX.
+        ArithmeticError: if the results of ONNX Runtime and torch differ too much.
     """
     onnx.checker.check_model(path, full_check=True)
     session = InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -82,9 +82,9 @@ def check_onnx(path: Path, model: ExportModel, network: BiSeNet) -> Iterator[Agr
         if not agreement.deviation <= tolerance:  # NaN is refused as well
             raise ArithmeticError(
                 f"expected ONNX Runtime within {tolerance:.0e} of the largest logit, got "
-                f"{agreement.deviation:.1e} at {shape}, and torch itself {rounding:.1e}; "
-                + ("float16 overflows above 65504, and " if half else "")
-                + "other versions of torch, onnxscript and onnxruntime may do better"
+                f"{agreement.deviation:.1e} at {shape} (torch's own rounding: {rounding:.1e}); "
+                + ("float16 overflows above 65504; " if half else "")
+                + "try other versions of torch, onnxscript and onnxruntime"
             )
         yield agreement
 
@@ -97,6 +97,6 @@ def compare_outputs(shape: tuple[int, int, int], output: Tensor, logits: Tensor)
     else:
         class_ids = output.long()
         chosen = logits.gather(1, class_ids[:, None])[:, 0]
-        error = (logits.amax(dim=1) - chosen).max() / 2  # as much on either of the two logits
+        error = (logits.amax(dim=1) - chosen).max() / 2  # half on each of the two logits
     same = (class_ids == logits.argmax(dim=1)).float().mean()
     return Agreement(shape, (error / logits.abs().max()).item(), same.item())

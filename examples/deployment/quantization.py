@@ -1,4 +1,4 @@
-"""A float ONNX file in eight bits, and how that compares with it."""
+"""Quantise a float ONNX file to 8 bits, and compare both files."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,8 +18,8 @@ __all__ = ["Verdict", "time_in_turns", "write_int8"]
 
 Pixels = NDArray[Any]
 WORSE = 0.5
-"""Points of mIoU that eight bits may lose."""
-# Resize is left out: the up-sampling of logits in eight bits would round what argmax compares.
+"""Largest accepted loss of mIoU through 8 bits, in points."""
+# Resize is left out: upsampling in 8 bits would round the logits before argmax compares them.
 _QUANTIZED = ["Add", "AveragePool", "Clip", "Concat", "Conv", "MaxPool", "Mul", "Relu"]
 
 
@@ -32,15 +32,15 @@ class _Feeds(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no
 
 
 def write_int8(source: Path, target: Path, feeds: Iterable[Mapping[str, Pixels]]) -> None:
-    """Quantise a file of :func:`deployment.onnx_file.write_onnx`; the metadata stay.
+    """Quantise a file of :func:`deployment.onnx_file.write_onnx`, and keep its metadata.
 
-    Weights get eight bits, one scale a channel; activations get eight bits, with the range that
-    they have on the images. The classifier and the up-sampling of its logits stay in float.
+    Weights get 8 bits, with one scale per channel. Activations get 8 bits, with their range on the
+    given images. The classifier and the upsampling of its logits stay in float.
 
     Args:
         source: the file in float32.
-        target: where to.
-        feeds: the file's inputs for unlabelled images of the target.
+        target: the file to write.
+        feeds: inputs of the file for unlabelled target images.
     """
     with TemporaryDirectory() as folder:
         optimized = Path(folder) / "optimized.onnx"
@@ -51,7 +51,7 @@ def write_int8(source: Path, target: Path, feeds: Iterable[Mapping[str, Pixels]]
             target,
             _Feeds(iter(feeds)),
             per_channel=True,
-            activation_type=QuantType.QUInt8,  # with QInt8 weights the processors' own products
+            activation_type=QuantType.QUInt8,  # CPUs have uint8 x int8 products
             weight_type=QuantType.QInt8,
             op_types_to_quantize=_QUANTIZED,
             nodes_to_exclude=[convolutions[-1].name],
@@ -63,38 +63,38 @@ def write_int8(source: Path, target: Path, feeds: Iterable[Mapping[str, Pixels]]
 
 
 def time_in_turns(runs: Mapping[str, Callable[[], object]], turns: int) -> dict[str, float]:
-    """Median milliseconds of each, in turns, so that a slow spell of the machine hits all."""
+    """Median milliseconds of each run. They take turns, so that a slow phase affects all."""
     times: dict[str, list[float]] = {name: [] for name in runs}
     for turn in range(turns + 1):
         for name, run in runs.items():
             started = perf_counter()
             run()
-            if turn:  # the first warms up
+            if turn:  # the first turn is the warm-up
                 times[name].append(1e3 * (perf_counter() - started))
     return {name: median(each) for name, each in times.items()}
 
 
 class Verdict(NamedTuple):
-    """What eight bits cost and gain on this machine."""
+    """Losses and gains through 8 bits on this machine."""
 
     images: int
-    """How many were compared."""
+    """Number of images that were compared."""
     size: tuple[int, ...]
-    """Height and width that the network saw."""
+    """Height and width of the network input."""
     same_class: float
-    """The mean share of their pixels that get the same class."""
+    """Mean share of pixels with the same class."""
     miou: Mapping[str, float]
-    """In % of ``float`` and ``int8``; NaN without labels."""
+    """mIoU of ``float`` and ``int8`` in %; NaN without labels."""
     milliseconds: Mapping[str, float]
-    """One image, of ``float`` and ``int8``."""
+    """Time per image of ``float`` and ``int8``."""
 
     @property
     def problems(self) -> list[str]:
-        """What speaks against the file: slower than float, or half a point worse."""
+        """Reasons against the 8-bit file: slower than float, or over half a point of mIoU worse."""
         problems, times = [], self.milliseconds
         if times["int8"] >= times["float"]:
             problems.append(
-                f"int8 is slower here: {times['int8']:.1f} ms an image, float {times['float']:.1f}"
+                f"int8 is slower here: {times['int8']:.1f} ms per image, float {times['float']:.1f}"
             )
         lost = self.miou["float"] - self.miou["int8"]
         if lost > WORSE:
@@ -103,18 +103,18 @@ class Verdict(NamedTuple):
 
     def __str__(self) -> str:
         height, width = self.size
-        score = "no labels to score them by"
+        score = "no labels to compute a score"
         if not isnan(self.miou["float"]):
             score = f"mIoU {self.miou['int8']:.1f} % instead of {self.miou['float']:.1f}"
         times = self.milliseconds
         return (
             f"int8 against float, {self.images} images at {height}x{width}: the same class on "
-            f"{100 * self.same_class:.1f} % of the pixels; {score}; {times['int8']:.1f} ms an "
+            f"{100 * self.same_class:.1f} % of the pixels; {score}; {times['int8']:.1f} ms per "
             f"image instead of {times['float']:.1f}"
         )
 
     def write(self, path: Path) -> None:
-        """As JSON, with what speaks against the file; null where there were no labels."""
+        """Write JSON with all fields and problems. The mIoU is null without labels."""
         miou = {name: None if isnan(each) else each for name, each in self.miou.items()}
         content = {**self._asdict(), "miou": miou, "problems": self.problems}
         path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

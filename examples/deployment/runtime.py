@@ -1,4 +1,4 @@
-"""An exported file in ONNX Runtime, as a function of images."""
+"""Run an exported file in ONNX Runtime."""
 
 import ast
 import json
@@ -16,7 +16,7 @@ from torch import Tensor
 
 __all__ = ["ExportedNetwork"]
 
-_REFUSALS = (  # of files: damaged ones, and those of a newer ONNX
+_REFUSALS = (  # errors for damaged files, and for files of a newer ONNX
     runtime.Fail,
     runtime.InvalidArgument,
     runtime.InvalidGraph,
@@ -27,24 +27,26 @@ _REFUSALS = (  # of files: damaged ones, and those of a newer ONNX
 
 
 class ExportedNetwork:
-    """A file of ``export.py``: RGB in [0, 1] to class ids, whatever it takes and gives.
+    """A file of ``export.py`` as a function from RGB in [0, 1] to class ids.
+
+    It accepts files with any form of input and output that ``export.py`` offers.
 
     Args:
-        path: the file; its metadata tell what images it takes.
-        threads: of the processor; all by default.
+        path: the file. Its metadata state the form of its input.
+        threads: number of CPU threads; all by default.
 
     Attributes:
-        classes: their names, in the order of the ids.
+        classes: names of the classes, in the order of the ids.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is none that ``export.py`` wrote.
+        ValueError: if ``export.py`` did not write the file.
     """
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
         options = SessionOptions()
         options.intra_op_num_threads = threads or 0
-        options.log_severity_level = 3  # errors alone
+        options.log_severity_level = 3  # errors only
         try:
             self.session = InferenceSession(path, options, ["CPUExecutionProvider"])
             about = self.session.get_modelmeta().custom_metadata_map
@@ -57,7 +59,7 @@ class ExportedNetwork:
             if not self.classes or self._mean.size != 3:
                 raise ValueError("no classes, or images that are not RGB")
         except runtime.NoSuchFile as error:
-            raise FileNotFoundError(f"expected an ONNX file, got {path}, which is none") from error
+            raise FileNotFoundError(f"expected an ONNX file, got no file at {path}") from error
         except (*_REFUSALS, KeyError, TypeError, ValueError, SyntaxError) as error:
             raise ValueError(
                 f"expected an ONNX file of RGB images that examples/export.py wrote, got {path}: "
@@ -65,7 +67,7 @@ class ExportedNetwork:
             ) from error
 
     def feed(self, images: Tensor) -> Mapping[str, NDArray[Any]]:
-        """Inputs of the session for images ``(B, C, H, W)`` in [0, 1]."""
+        """Convert images ``(B, C, H, W)`` in [0, 1] to inputs of the session."""
         pixels: NDArray[Any] = images.cpu().numpy()
         if self._pixels == "uint8":
             pixels = (255 * pixels).round().astype(np.uint8)
@@ -74,7 +76,7 @@ class ExportedNetwork:
         return {"images": pixels}
 
     def class_ids(self, images: Tensor, size: tuple[int, int]) -> Tensor:
-        """Ids ``(B, *size)`` of images ``(B, C, H, W)`` in [0, 1]."""
+        """Class ids ``(B, *size)`` of images ``(B, C, H, W)`` in [0, 1]."""
         output = torch.from_numpy(self.session.run(None, self.feed(images))[0])
         same = output.shape[-2:] == size
         if output.ndim == 4:

@@ -1,1 +1,1 @@
-"""Score a network and show what it does: protocol, report, pictures, weights from a file."""
+"""Score a network and show its predictions: loading, protocol, report and pictures."""

@@ -1,4 +1,4 @@
-"""The network of a row with the batch-norm statistics of target images: the cheapest adaptation."""
+"""AdaBN rows: the network of another row with the batch-norm statistics of target images."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -22,10 +22,10 @@ Row = TypeVar("Row")
 
 @dataclass(frozen=True)
 class AdaBN:
-    """A row whose network is another row's, with the batch-norm statistics of target images."""
+    """A row that gives another row's network the batch-norm statistics of target images."""
 
-    network: str  # of an earlier row
-    row: object = None  # the settings of that row
+    network: str  # Name of an earlier row.
+    row: object = None  # Settings of that row.
 
 
 def adapting(
@@ -34,7 +34,7 @@ def adapting(
     domains: Domains,
     train: Callable[[str, Row], Result],
 ) -> Callable[[str, Row | AdaBN, Mapping[str, Result]], Result]:
-    """What :func:`load_or_train` trains by: ``train``, but for the rows that are AdaBN."""
+    """Return the function for :func:`load_or_train`. It adapts AdaBN rows, and trains others."""
 
     def train_or_adapt(name: str, row: Row | AdaBN, done: Mapping[str, Result]) -> Result:
         if isinstance(row, AdaBN):
@@ -45,7 +45,7 @@ def adapting(
 
 
 def _adabn_row(fabric: Fabric, config: TrainingConfig, domains: Domains, trained: Result) -> Result:
-    """Give the network of a result the batch-norm statistics of target images; evaluate it."""
+    """Give a trained network the batch-norm statistics of target images, and evaluate it."""
     started, network = time.perf_counter(), deepcopy(trained.network).to(fabric.device)
     images = (batch.image / 255 for batch in shard(fabric, domains.unlabelled, config))
     adapt_batch_norm(network, map(normalization(network), images))

@@ -1,4 +1,4 @@
-"""Predictions averaged over windows, flips and scales, as one function of a network and images."""
+"""Average the predictions of a network over windows, flips and scales."""
 
 from collections.abc import Callable
 from functools import partial
@@ -12,18 +12,18 @@ from uda_seg.inference import flip_average, scale_average, sliding_window
 __all__ = ["Average", "averaged"]
 
 Network = Callable[[Tensor], Tensor]
-"""Normalised images ``(B, 3, H, W)`` to logits ``(B, K, H, W)``."""
+"""Maps normalised images ``(B, 3, H, W)`` to logits ``(B, K, H, W)``."""
 Average = Callable[[Network, Tensor], Tensor]
-"""The same of a network and images; the logarithm of probabilities where these are averaged."""
+"""Maps a network and images to logits, or to the logarithm of averaged probabilities."""
 
 
 def averaged(
     flip: bool, scales: tuple[float, ...], window: tuple[int, int] | None
 ) -> Average | None:
-    """What averages so; None if nothing is to be averaged.
+    """Return a function that averages in the given ways, or None if no way is given.
 
-    Windows overlap by a third, and their logits are averaged; flips and scales average
-    probabilities, as MMSegmentation does.
+    Windows overlap by a third, and their logits are averaged. Flips and scales average
+    probabilities, as in MMSegmentation.
     """
     if not (flip or scales or window):
         return None

@@ -1,4 +1,4 @@
-"""Numbers drawn: what is taken for what, and where one network is better than another."""
+"""Charts of scores: a confusion matrix, and the IoUs of two networks."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,11 +12,11 @@ from files import atomic_path
 
 __all__ = ["save_bars", "save_confusion"]
 
-_BLUE, _ORANGE = "#0072B2", "#E69F00"  # of Okabe and Ito, told apart with any colour vision
+_BLUE, _ORANGE = "#0072B2", "#E69F00"  # by Okabe and Ito, safe for colour-blind readers
 
 
 def save_confusion(path: Path, matrix: Tensor, classes: Sequence[Class]) -> None:
-    """Write a PNG of counts ``(K, K)`` as shares of the true class, which add up to 100 % a row.
+    """Draw a confusion matrix ``(K, K)`` as a PNG, in % of the true class. A row sums to 100 %.
 
     Rows of classes that do not occur stay grey.
     """
@@ -34,20 +34,20 @@ def save_confusion(path: Path, matrix: Tensor, classes: Sequence[Class]) -> None
     axis.set_yticks(range(len(names)), names, parse_math=False)
     axis.set_xlabel("predicted class")
     axis.set_ylabel("true class")
-    axis.set_title("Of each class's pixels, % predicted as")
+    axis.set_title("Predicted classes, % of the pixels of the true class")
     figure.colorbar(drawn, shrink=0.5, label="%")
     with atomic_path(path) as partial:
         figure.savefig(partial, format="png", dpi=100)
 
 
 def save_bars(path: Path, columns: Mapping[str, Tensor], classes: Sequence[Class]) -> None:
-    """Write a PNG of two networks' IoU a class, side by side.
+    """Draw the IoU of each class as a PNG, for two networks side by side.
 
     Args:
-        path: where to.
-        columns: ``baseline`` and ``score``, each ``(3, K)``: shares, and the lower and upper ends
-            of their intervals; NaN draws nothing.
-        classes: K of them.
+        path: the file to write.
+        columns: ``baseline`` and ``score``, each ``(3, K)`` with IoU, lower end and upper end of
+            its interval, as shares. NaN draws nothing.
+        classes: the K classes.
     """
     figure = Figure(figsize=(7, 8), layout="constrained")
     axis = figure.subplots()

@@ -1,4 +1,4 @@
-"""A file in eight bits on held-out images of the target, beside the one in float."""
+"""Compare an 8-bit network with its float version on held-out target images."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -24,13 +24,13 @@ __all__ = ["Target", "compare", "open_target"]
 
 
 class Target(NamedTuple):
-    """The images that eight bits are fitted to and judged on."""
+    """The images for the calibration and the comparison of an 8-bit network."""
 
     name: Name
     unlabelled: SegmentationFolder
-    """Training images."""
+    """Training images, for the calibration."""
     held_out: SegmentationFolder
-    """With labels, if there are some."""
+    """Images for the comparison, with labels if they exist."""
     classes: Classes
 
 
@@ -39,7 +39,7 @@ def open_target(root: Path) -> Target:
 
     Raises:
         FileNotFoundError: if a split is missing, or some held-out images lack a label.
-        ValueError: if it is none of the known targets.
+        ValueError: if the data set is not a known target.
     """
     name = detect_target(root)
     unlabelled = split_reader(name, root, ("train",))(labels=False)
@@ -49,12 +49,12 @@ def open_target(root: Path) -> Target:
     except FileNotFoundError:
         if _has_a_label(read):
             raise
-        held_out = read(labels=False)  # a test set's labels stay with its server
+        held_out = read(labels=False)  # the labels of a test set may not be public
     return Target(name, unlabelled, held_out, classes_of(name, root))
 
 
 def _has_a_label(read: Reader) -> bool:
-    """Whether any image of a split has one."""
+    """Whether any image of a split has a label."""
     try:
         read(missing="skip")
     except (OSError, ValueError):
@@ -68,13 +68,13 @@ def compare(
     size: tuple[int, int] | None,
     count: int,
 ) -> "Verdict":
-    """Predictions, mIoU and times of ``float`` and ``int8`` on held-out images.
+    """Compare predictions, mIoU and times of ``float`` and ``int8`` on held-out images.
 
     Args:
-        target: whose images.
-        networks: both.
-        size: height and width that they see; the images' own without one.
-        count: how many images, at most.
+        target: the images.
+        networks: the networks ``float`` and ``int8``.
+        size: height and width of the network input. None keeps the size of the images.
+        count: the largest number of images.
     """
     from deployment.quantization import Verdict, time_in_turns
 

@@ -1,4 +1,4 @@
-"""The machine and the versions that a score belongs to."""
+"""The machine and the package versions with which a score was measured."""
 
 import platform
 import time
@@ -11,7 +11,7 @@ __all__ = ["environment"]
 
 
 def environment() -> dict[str, str | int]:
-    """Say where and with what a score was measured."""
+    """Describe the machine and the package versions."""
     return {
         "date": time.strftime("%Y-%m-%d"),
         "torch": torch.__version__,

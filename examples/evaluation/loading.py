@@ -1,4 +1,4 @@
-"""A trained network with its classes: saved, and read from wherever its weights are."""
+"""Save a trained network with its classes. Load it from a folder, the hub or a file."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -19,23 +19,23 @@ _CONFIG, _WEIGHTS = "config.json", "model.safetensors"
 
 
 class Trained(NamedTuple):
-    """A network, and what its logits stand for."""
+    """A network and the classes of its logits."""
 
     network: BiSeNet
     classes: Classes
 
 
 def save_network(network: BiSeNet, folder: Path, *, backbone: str, classes: Classes) -> None:
-    """Write what :func:`load_network` reads, and ``BiSeNet.from_pretrained`` as well.
+    """Save a network for :func:`load_network` and ``BiSeNet.from_pretrained``.
 
-    Names and colours of the classes and the checksum of the weights stand in ``config.json``: the
-    one file that always goes with the weights, to the hub as well.
+    ``config.json`` also stores the names and colours of the classes, and the checksum of the
+    weights. This file always accompanies the weights, also on the hub.
 
     Raises:
         FloatingPointError: if a weight is NaN or infinite.
     """
     require_finite(network.state_dict(), "the network")
-    # The network's own config would name the file of weights that it began with.
+    # The network's own config would name the file of its initial weights.
     arguments = {"num_classes": len(classes), "backbone": backbone}
     network.save_pretrained(folder, config=arguments)
     about = {"classes": [each._asdict() for each in classes], "sha256": sha256(folder / _WEIGHTS)}
@@ -43,18 +43,18 @@ def save_network(network: BiSeNet, folder: Path, *, backbone: str, classes: Clas
 
 
 def load_network(name: str | Path, classes: Classes | None = None) -> Trained:
-    """Read what :func:`save_network` wrote, or ``save_pretrained``, which tells no classes.
+    """Load a network of :func:`save_network`, or of ``save_pretrained``, which stores no classes.
 
     Args:
         name: a folder, or a name on the hub.
-        classes: refuse a network of classes with other names, or of another number of them. One
-            that does not tell them is taken to have these; without any, Cityscapes' if there are
-            19, else numbered ones.
+        classes: the expected classes. A network with other class names or another number of classes
+            is refused. A network without stored classes gets these. With None, it gets Cityscapes'
+            classes if it has 19 classes, else numbered ones.
 
     Raises:
-        FileNotFoundError: if there is no such folder, or a file is missing. What looks like a path
-            is never looked for on the hub.
-        ValueError: if one is damaged or something else, a weight is NaN or infinite, or the
+        FileNotFoundError: if there is no such folder, or a file is missing. A name that looks like
+            a path is never searched on the hub.
+        ValueError: if a file is damaged or of another kind, a weight is NaN or infinite, or the
             network has other classes.
     """
     try:
@@ -76,38 +76,38 @@ def load_checkpoint(
     classes: Classes | None = None,
     channels: int | None = 3,
 ) -> Trained:
-    """Read a network.
+    """Load a network from a folder, the hub, or a file of weights.
 
     Args:
-        name: what ``save_pretrained`` wrote, a folder or a name on the hub; or a file of weights
-            of one with RGB images.
-        backbone: of the network whose weights are in a file.
+        name: a folder or hub name of ``save_pretrained``, or a file with the weights of a network
+            for RGB images.
+        backbone: name of the backbone; only for a file of weights.
         classes: as in :func:`load_network`.
-        channels: refuse a network of other images; None takes any.
+        channels: refuse a network for images with another number of channels. None accepts any.
 
     Raises:
-        FileNotFoundError: if it is none of these.
-        ValueError: if a file comes without a backbone or anything else with one, is damaged or
-            something else; or the network has other classes or channels.
+        FileNotFoundError: if there is no such folder, file or hub name.
+        ValueError: if a file has no ``backbone``, or something else has one; if a file is damaged
+            or of another kind; or if the network has other classes or channels.
     """
     path = Path(name)
     if path.is_file():
         trained = _with_classes(_load_weights(path, backbone), None, classes, name)
     elif backbone is not None:
-        raise ValueError(f"expected --backbone for a file of weights only, {name} is no file")
+        raise ValueError(f"expected --backbone for a file of weights only, but {name} is no file")
     else:
         trained = load_network(name, classes)
     found = trained.network.in_channels
     if channels not in (None, found):
         raise ValueError(
-            f"expected a network of images of {channels} channels, got one of {found} in {name}"
+            f"expected a network for {channels} image channels, got one for {found} in {name}"
         )
     return trained
 
 
 def _load_weights(file: Path, backbone: str | None) -> BiSeNet:
     if backbone is None:
-        raise ValueError(f"expected --backbone for the weights in {file}, which do not name it")
+        raise ValueError(f"expected --backbone for the weights in {file}, got none")
     state = load_tensors(file)
     try:
         number = len(state["head.classify.weight"])
@@ -117,14 +117,14 @@ def _load_weights(file: Path, backbone: str | None) -> BiSeNet:
         network.load_state_dict(state)
     except (RuntimeError, TypeError, LookupError, AttributeError) as error:
         raise ValueError(
-            f"expected the weights of a BiSeNet over {backbone} in {file}, got something else; is "
-            "it of another --backbone?"
+            f"expected the weights of a BiSeNet over {backbone} in {file}, got something else; "
+            "check --backbone"
         ) from error
     return network
 
 
 def classes_named(names: Sequence[str]) -> Classes:
-    """Classes of these names, in Cityscapes' colours if they are its own, else in others."""
+    """Classes with these names. The names of Cityscapes get its colours, others get new ones."""
     if [*names] == [each.name for each in CITYSCAPES]:
         return CITYSCAPES
     numbered = _numbered(len(names))
@@ -150,7 +150,7 @@ def _names(classes: Classes) -> str:
 
 
 def _named(file: Path, config: Mapping[str, Any]) -> Classes | None:
-    """The classes that a ``config.json`` tells."""
+    """The classes that are stored in a ``config.json``."""
     if "classes" not in config:
         return None
     try:
@@ -160,17 +160,17 @@ def _named(file: Path, config: Mapping[str, Any]) -> Classes | None:
     if len(classes) != config["num_classes"]:
         raise ValueError(
             f"{file}: expected as many classes as num_classes, which is {config['num_classes']}, "
-            f"got {len(classes)}"
+            f"got {len(classes)} classes"
         )
     return classes
 
 
 def _rgb(red: int, green: int, blue: int) -> tuple[int, int, int]:
-    return tuple(bytes((red, green, blue)))  # type: ignore[return-value]  # which checks the range
+    return tuple(bytes((red, green, blue)))  # type: ignore[return-value]  # bytes checks the range
 
 
 def _numbered(number: int) -> Classes:
-    """Names and colours for classes of which nothing is known."""
+    """Numbered names and distinct colours for unknown classes."""
     hues = (hsv_to_rgb(each / number, 0.8, 0.9) for each in range(number))
     colors = (_rgb(*(round(255 * part) for part in hue)) for hue in hues)
     return tuple(Class(f"class {each}", color) for each, color in enumerate(colors))

@@ -1,4 +1,4 @@
-"""Where the overlays of pictures and videos go."""
+"""Find the output files for overlays of pictures and videos."""
 
 import os
 from collections.abc import Iterator
@@ -10,24 +10,24 @@ __all__ = ["find_targets", "is_video"]
 
 
 def is_video(path: Path) -> bool:
-    """Whether this is neither a folder nor named like a picture."""
+    """Whether a path is neither a folder nor a file with the suffix of a picture."""
     return not path.is_dir() and path.suffix.lower() not in IMAGE_SUFFIXES
 
 
 def find_targets(
     images: Path, output: Path, *, overwrite: bool, left_out: list[str]
 ) -> dict[Path, Path]:
-    """Map each file to its overlay; refuse whatever would overwrite something.
+    """Map each input file to its overlay file.
 
     Args:
         images: a picture, a folder of pictures, or a video.
-        output: folder of the overlays.
-        overwrite: replace overlays that are there.
-        left_out: gets a line for each folder that is not read.
+        output: folder for the overlays.
+        overwrite: replace existing overlays.
+        left_out: receives a line for each folder that is not read.
 
     Raises:
-        OSError: if there is no image, or the output is a file or holds overlays.
-        ValueError: if the output lies among the images.
+        OSError: if there is no image, or the output is a file or already holds overlays.
+        ValueError: if the output folder lies among the images.
     """
     if not images.exists():
         raise FileNotFoundError(f"expected a picture, a folder or a video, got {images}")
@@ -47,14 +47,14 @@ def find_targets(
     there = [target for target in targets.values() if target.exists()]
     if there and not overwrite:
         raise FileExistsError(
-            f"{len(there)} overlays are there already, such as {there[0]}; choose another folder, "
+            f"{len(there)} overlays exist already, such as {there[0]}; choose another folder, "
             "or replace them with --overwrite"
         )
     return targets
 
 
 def _walk(folder: Path, left_out: list[str]) -> Iterator[Path]:
-    """All pictures but hidden ones, in order; a folder that links lead to again is read once."""
+    """All pictures that are not hidden, in order. A folder that is linked twice is read once."""
 
     def closed(error: OSError) -> None:
         left_out.append(f"{error.filename}, which cannot be opened: {error.strerror}")

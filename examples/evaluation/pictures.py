@@ -1,4 +1,4 @@
-"""Predictions as pictures: over their image, beside the truth, where they err and doubt."""
+"""Pictures of predictions: overlays, comparisons with labels, errors and entropy."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -36,11 +36,11 @@ __all__ = [
 Picture = NDArray[np.uint8]
 """``(H, W, 3)`` RGB."""
 Classes = tuple[Class, ...]
-_WRONG = (213, 94, 0)  # vermilion, told apart from grey with any colour vision
+_WRONG = (213, 94, 0)  # vermilion, which colour-blind readers can tell from grey
 
 
 def colorize(train_ids: Tensor, classes: Classes) -> Picture:
-    """Paint train ids ``(H, W)`` in the colours of their classes, ``(H, W, 3)`` RGB."""
+    """Paint train ids ``(H, W)`` in the colours of their classes, as RGB ``(H, W, 3)``."""
     palette = np.zeros((256, 3), dtype=np.uint8)  # ignored pixels are black
     palette[: len(classes)] = [each.color for each in classes]
     painted: Picture = palette[train_ids.cpu().numpy()]
@@ -48,7 +48,7 @@ def colorize(train_ids: Tensor, classes: Classes) -> Picture:
 
 
 def error_map(train_ids: Tensor, label: Tensor, image: Tensor) -> Picture:
-    """Paint wrong pixels vermilion over the image in light grey; ignored pixels are black."""
+    """Paint wrong pixels vermilion on the image in light grey. Ignored pixels are black."""
     grey = (128 + image.float().mean(0, keepdim=True) / 2).byte().expand(3, -1, -1)
     painted: Picture = grey.permute(1, 2, 0).cpu().numpy().copy()
     label = label.to(train_ids.device)
@@ -58,17 +58,17 @@ def error_map(train_ids: Tensor, label: Tensor, image: Tensor) -> Picture:
 
 
 def entropy_map(logits: Tensor) -> Picture:
-    """Paint the entropy of class logits ``(K, H, W)`` over ``ln K``, from dark 0 to bright 1."""
+    """Paint the entropy of logits ``(K, H, W)``, divided by ``ln K``. 0 is dark, 1 is bright."""
     entropy = torch.special.entr(logits.float().softmax(0)).sum(0) / log(len(logits))
     painted: Picture = colormaps["cividis"](entropy.cpu().numpy(), bytes=True)[..., :3]
     return painted
 
 
 def overlay(image: Tensor, train_ids: Tensor, *, opacity: float, classes: Classes) -> Picture:
-    """Paint train ids ``(H, W)`` over a uint8 image ``(3, H, W)``, with the legend below.
+    """Paint train ids ``(H, W)`` over a uint8 image ``(3, H, W)``, with a legend below.
 
     Returns:
-        RGB of the image's width, higher by the legend.
+        RGB. The legend adds to the height of the image.
     """
     pixels = image.permute(1, 2, 0).cpu().numpy()
     blend = (1 - opacity) * pixels + opacity * colorize(train_ids, classes)
@@ -95,7 +95,7 @@ def _legend_strip(width: int, classes: Classes) -> Picture:
 def prediction_strip(
     network: BiSeNet, sample: Sample, *, size: tuple[int, int], classes: Classes
 ) -> Picture:
-    """Truth and prediction of one sample, side by side."""
+    """Label and prediction of one sample, side by side."""
     height, width = sample.label.shape
     ids = predict(network, sample.image[None], size=size, label_size=(height, width))[0]
     return np.concatenate((colorize(sample.label, classes), colorize(ids, classes)), axis=1)
@@ -110,7 +110,7 @@ def save_comparison(
     lines: int = 4,
     classes: Classes,
 ) -> None:
-    """Write a PNG: one line for each of some evenly spaced samples, one column a network."""
+    """Draw evenly spaced samples as a PNG: one row per sample, one column per network."""
     rows = []
     for sample in (data[index] for index in evenly_spaced(len(data), lines)):
         height, width = sample.label.shape
@@ -131,7 +131,7 @@ def save_error_maps(
     classes: Classes,
     **options: Any,
 ) -> None:
-    """Write a PNG with one line a sample: prediction, errors and entropy of one network.
+    """Draw prediction, errors and entropy of one network as a PNG, with one row per sample.
 
     A predicted train id counts as ``merged[id]``. Options are those of :func:`predict_logits`.
     """
@@ -146,14 +146,14 @@ def save_error_maps(
                 "truth": colorize(label, classes),
                 "prediction": colorize(ids, classes),
                 "errors (vermilion)": error_map(ids, label, image),
-                "entropy (dark sure, bright torn)": entropy_map(logits),
+                "entropy (dark: sure, bright: unsure)": entropy_map(logits),
             }
         )
     _save_panels(path, lines, classes)
 
 
 def _save_panels(path: Path, lines: Sequence[Mapping[str, Picture]], classes: Classes) -> None:
-    """Write a PNG of titled pictures in lines and columns, with the legend of classes."""
+    """Draw titled pictures in rows and columns as a PNG, with a legend of the classes."""
     columns = len(lines[0])
     height, width = next(iter(lines[0].values())).shape[:2]
     figure = Figure(

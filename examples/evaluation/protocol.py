@@ -1,4 +1,4 @@
-"""The scores of the Cityscapes protocol and its relatives, out of confusion matrices."""
+"""Scores of the Cityscapes protocol and related protocols, from confusion matrices."""
 
 import torch
 from torch import Tensor
@@ -23,12 +23,12 @@ Classes = tuple[Class, ...]
 
 CATEGORIES = list(dict.fromkeys(row.category for row in TRAIN_CLASSES))
 _CATEGORY_OF_CLASS = torch.tensor([CATEGORIES.index(row.category) for row in TRAIN_CLASSES])
-# Of SYNTHIA's two protocols the classes that a mean leaves out; the IoUs are those of all 19.
+# Classes that SYNTHIA's two protocols leave out of the mean. All 19 classes count for the IoUs.
 _NOT_AMONG_16 = {"terrain", "truck", "train"}
 _NOT_AMONG_13 = _NOT_AMONG_16 | {"wall", "fence", "pole"}
 
-# CamVid does not tell these apart: lights from signs, walls from fences, trucks, buses and trains
-# from cars, motorcycles and bicycles from their riders, terrain from the sidewalk.
+# Each of these groups is one class in CamVid: traffic lights and signs; walls and fences; cars,
+# trucks, buses and trains; riders, motorcycles and bicycles; sidewalk and terrain.
 _MERGED: dict[Name, dict[int, int]] = {
     "camvid": {6: 7, 3: 4, 14: 13, 15: 13, 16: 13, 17: 12, 18: 12, 9: 1}
 }
@@ -42,13 +42,13 @@ SCORES = [
     *(row.name for row in TRAIN_CLASSES),
     *(f"category {name}" for name in CATEGORIES),
 ]
-"""What :func:`protocol_scores` returns for the 19 classes of Cityscapes, in order."""
+"""Names of the results of :func:`protocol_scores` for the 19 classes of Cityscapes, in order."""
 
 
 def score_names(classes: Classes) -> list[str]:
-    """What :func:`protocol_scores` returns for these classes, in order.
+    """Names of the results of :func:`protocol_scores` for these classes, in order.
 
-    SYNTHIA's two means and the categories are of Cityscapes' classes alone.
+    Only the classes of Cityscapes have SYNTHIA's two means and the categories.
     """
     if are_of_cityscapes(classes):
         return SCORES
@@ -56,9 +56,9 @@ def score_names(classes: Classes) -> list[str]:
 
 
 def protocol_scores(matrices: Tensor, classes: Classes) -> Tensor:
-    """All scores of confusion matrices ``(..., K, K)``, float64 shares ``(..., S)``.
+    """All scores of confusion matrices ``(..., K, K)``, as float64 shares ``(..., S)``.
 
-    NaN where a class is in neither truth nor prediction, and where nothing is to be scored.
+    A score is NaN if its class is in neither labels nor predictions, or if no pixel is scored.
     """
     iou = iou_from_confusion(matrices)
     if not are_of_cityscapes(classes):
@@ -76,7 +76,7 @@ def protocol_scores(matrices: Tensor, classes: Classes) -> Tensor:
 
 
 def are_of_cityscapes(classes: Classes) -> bool:
-    """Whatever their colours."""
+    """Whether the classes have the names of Cityscapes. Colours may differ."""
     return [each.name for each in classes] == [each.name for each in CITYSCAPES]
 
 
@@ -85,7 +85,7 @@ def _mean_without(iou: Tensor, left_out: set[str]) -> Tensor:
 
 
 def merging(data_set: Name, num_classes: int) -> Tensor:
-    """The train id that each predicted one counts as on a data set's labels, ``(K,)``."""
+    """The train id as which each predicted id counts on a data set, ``(K,)``."""
     ids = torch.arange(num_classes)
     for train_id, counts_as in _MERGED.get(data_set, {}).items():
         ids[train_id] = counts_as
@@ -93,23 +93,23 @@ def merging(data_set: Name, num_classes: int) -> Tensor:
 
 
 def merge_predictions(matrices: Tensor, data_set: Name) -> Tensor:
-    """Confusion matrices ``(..., K, K)``, each class predicted as what it counts as."""
+    """Merge the predicted classes of confusion matrices ``(..., K, K)`` as the data set needs."""
     merged = merging(data_set, matrices.shape[-1])
     return torch.zeros_like(matrices).index_add_(-1, merged, matrices)
 
 
 def require_counts(matrix: object, num_classes: int) -> None:
-    """Refuse what is no confusion matrix of so many classes.
+    """Refuse anything but a confusion matrix of ``num_classes`` classes.
 
     Raises:
-        ValueError: if it is something else.
+        ValueError: if ``matrix`` is something else.
     """
     if not isinstance(matrix, Tensor) or matrix.dtype != torch.int64:
         raise ValueError(f"expected a confusion matrix of int64, got {_kind(matrix)}")
     if matrix.shape != (num_classes, num_classes) or matrix.min() < 0:
         raise ValueError(
-            f"expected counts of {num_classes}x{num_classes}, got {tuple(matrix.shape)} from "
-            f"{matrix.min() if matrix.numel() else 'nothing'} on"
+            f"expected counts of {num_classes}x{num_classes}, at least 0, got "
+            f"{tuple(matrix.shape)}, at least {matrix.min() if matrix.numel() else 'nothing'}"
         )
 
 

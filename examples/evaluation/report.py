@@ -25,10 +25,10 @@ Matrices = Mapping[str, Tensor]
 _TEXT = """\
 # {network} on {data_set}, {split}
 
-In %, over {images} images at the full size of their labels; the network saw them at {seen}.
-`-`: in neither truth nor prediction. In brackets 95 % bootstrap intervals over images (1000 draws):
-they do not cover another training's randomness, and are too narrow where images resemble each
-other. {date}, torch {torch}, {device}.
+Scores in %, over {images} images at the full size of their labels. The network saw them at {seen}.
+`-`: the class is in neither labels nor predictions. Brackets: 95 % bootstrap intervals over images
+(1000 draws). The intervals do not cover the randomness of training. They are too narrow if images
+resemble each other. {date}, torch {torch}, {device}.
 
 {table}
 """
@@ -37,19 +37,20 @@ other. {date}, torch {torch}, {device}.
 def score_intervals(
     matrices: Matrices, classes: Classes, baseline: Matrices | None = None
 ) -> dict[str, Tensor]:
-    """The protocol's scores with 95 % intervals, and the gain over another network.
+    """The scores of the protocol with 95 % intervals, and the gain over another network.
 
     Args:
-        matrices: the confusion matrix ``(K, K)`` of each image, by its name.
-        classes: K of them.
-        baseline: those of another network on the same images.
+        matrices: the confusion matrix ``(K, K)`` of each image, by image name.
+        classes: the K classes.
+        baseline: the matrices of another network on the same images.
 
     Returns:
-        ``score`` and, with a baseline, ``baseline`` and ``gain``: each ``(3, S)`` shares in the
-        order of :func:`score_names`: the value, then the lower and the upper end of its interval.
+        ``score``, and with a baseline also ``baseline`` and ``gain``. Each is ``(3, S)``: the
+        values, the lower ends and the upper ends of their intervals, as shares. The order is that
+        of :func:`score_names`.
 
     Raises:
-        ValueError: if no pixel is labelled, or the baseline is of other images.
+        ValueError: if no pixel is labelled, or the baseline has other images.
     """
     if baseline is not None:
         require_baseline(baseline, list(matrices))
@@ -64,10 +65,10 @@ def score_intervals(
 
 
 def require_baseline(baseline: Matrices, names: Sequence[str]) -> None:
-    """Refuse a baseline of other images.
+    """Refuse a baseline with other images.
 
     Raises:
-        ValueError: if it is not of the images of these names.
+        ValueError: if the baseline does not have exactly the images ``names``.
     """
     if baseline.keys() != {*names}:
         raise ValueError(
@@ -77,17 +78,17 @@ def require_baseline(baseline: Matrices, names: Sequence[str]) -> None:
 
 
 def _with_gain(stack: Tensor, classes: Classes) -> Tensor:
-    """Scores of counts ``(..., runs, K, K)`` and, of two runs, how far the first is ahead."""
+    """Scores of counts ``(..., runs, K, K)``, and with two runs the gain of the first one."""
     each = protocol_scores(stack, classes)
     return torch.cat([each, each[..., :1, :] - each[..., 1:, :]], -2)
 
 
 def load_matrices(evaluation: Path, num_classes: int) -> Matrices:
-    """The confusion matrices of the images of an earlier evaluation.
+    """Load the confusion matrix of each image from an earlier evaluation.
 
     Raises:
-        FileNotFoundError: if ``evaluation`` is no output of ``evaluate.py``.
-        ValueError: if its file is damaged or something else, or of other classes.
+        FileNotFoundError: if ``evaluation`` is not an output folder of ``evaluate.py``.
+        ValueError: if its file is damaged, of another kind, or has other classes.
     """
     clean_up(evaluation.parent)  # a killed run may have moved it aside
     file = evaluation / "matrices.pt"
@@ -112,14 +113,14 @@ def write_report(
     classes: Classes,
     baseline: Matrices | None = None,
 ) -> str:
-    """Write all tables and charts of an evaluation; return the report in Markdown.
+    """Write all tables and charts of an evaluation. Return the report in Markdown.
 
     Args:
-        folder: where to.
-        config: the settings, with network, data_set, split and size.
-        matrices: as in :func:`score_intervals`, as are ``classes`` and ``baseline``.
-        classes: K of them.
-        baseline: those of another network on the same images.
+        folder: the folder to write to.
+        config: the settings, including network, data_set, split and size.
+        matrices: the confusion matrix ``(K, K)`` of each image, by image name.
+        classes: the K classes.
+        baseline: the matrices of another network on the same images.
     """
     torch.manual_seed(0)
     columns, names = score_intervals(matrices, classes, baseline), score_names(classes)
@@ -147,7 +148,7 @@ def write_report(
 
 
 def _plain(names: Sequence[str], column: Tensor) -> dict[str, list[float] | None]:
-    """Value, lower and upper end of each score; none where the class does not occur."""
+    """Value, lower end and upper end of each score; None if the class does not occur."""
     triples = zip(names, column.T.tolist(), strict=True)
     return {name: None if isnan(triple[0]) else triple for name, triple in triples}
 

@@ -1,4 +1,4 @@
-"""The result of a training: its folder, and the results.json of several of them."""
+"""Results of trainings: one folder for each, and ``results.json`` for several."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -43,13 +43,13 @@ Row = TypeVar("Row")
 
 
 class Evaluation(NamedTuple):
-    """What is known of a network after some steps of its training."""
+    """Scores of a network after some steps of its training."""
 
     step: int
     miou: float
-    """On labelled target images: for the report, not for the choice of a step."""
+    """On labelled target images. It is for the report, not for the choice of a step."""
     criteria: Mapping[str, float]
-    """Label-free, the higher the better."""
+    """Label-free criteria. Higher is better."""
 
 
 class Result(NamedTuple):
@@ -59,13 +59,13 @@ class Result(NamedTuple):
     confusion: Tensor
     """``(K, K)`` over the held-out images."""
     seconds: float
-    """What the steps took, without a teacher's average and evaluations between them."""
+    """Time of all training steps, without updates of the teacher and evaluations."""
     evaluations: tuple[Evaluation, ...] = ()
-    """Those on the way."""
+    """Evaluations during the training."""
 
     @property
     def miou(self) -> float:
-        """A share in [0, 1]."""
+        """The mIoU, a share in [0, 1]."""
         return iou_from_confusion(self.confusion).nanmean().item()
 
 
@@ -76,22 +76,22 @@ def load_or_train(
     train: Callable[[str, Row, Mapping[str, Result]], Result],
     classes: Classes,
 ) -> dict[str, Result]:
-    """Read each row's result from ``OUTPUT/NAME``, or train it and write the result there.
+    """Load the result of each row from ``OUTPUT/NAME``, or train the row and save its result there.
 
-    A result is a folder that is whole or not there; ``BiSeNet.from_pretrained`` reads it. No other
-    run can write to the same output meanwhile.
+    A result is a folder that is written atomically. ``BiSeNet.from_pretrained`` can read it. No
+    other run can write to the output at the same time.
 
     Args:
         fabric: all of its processes train or read; the first one writes.
         config: the settings of the training.
-        rows: the settings of each row, a dataclass.
+        rows: the settings of each row, as dataclasses.
         train: takes a name, a row, and the results so far.
-        classes: of the networks.
+        classes: the classes of the networks.
 
     Raises:
-        FileExistsError: if a folder is something else, or was made with other settings.
-        ValueError: if a result is damaged, or of other classes. All that are there are read before
-            anything is trained.
+        FileExistsError: if a folder holds something else, or was made with other settings.
+        ValueError: if a result is damaged or has other classes. All existing results are read
+            before the first training.
         BlockingIOError: if another run writes to the output.
     """
     with folder_lock(config.output, enabled=fabric.is_global_zero):
@@ -119,7 +119,7 @@ def _load(folder: Path, settings: Mapping[str, Any], classes: Classes) -> Result
     except (LookupError, TypeError, ValueError) as error:
         raise ValueError(
             f"expected {manifest} to hold a score, got something else: {error!r}; remove {folder} "
-            "to train it anew"
+            "to train it again"
         ) from error
     return Result(network, confusion, seconds, evaluations)
 
@@ -140,7 +140,7 @@ def _save(
 def log_result(
     logger: TrainingLogger, config: TrainingConfig, result: Result, domains: Domains
 ) -> None:
-    """Draw the score of a trained network, and keep a picture of one prediction."""
+    """Log the score of a trained network and a picture of one prediction."""
     logger.log({"held-out/mIoU": result.miou}, config.steps)
     picture = prediction_strip(
         result.network, domains.held_out[0], size=config.size, classes=domains.classes
@@ -180,7 +180,7 @@ def write_results(
 
 
 def read_results(file: Path) -> dict[str, dict[int, dict[str, Any]]]:
-    """The figures of each row by seed, from a ``results.json``."""
+    """Read the figures of each row, by seed, from a ``results.json``."""
     try:
         rows = json.loads(file.read_text(encoding="utf-8"))["rows"]
         return {
@@ -193,7 +193,7 @@ def read_results(file: Path) -> dict[str, dict[int, dict[str, Any]]]:
 
 
 def _figures(result: Result, classes: Classes) -> dict[str, Any]:
-    """Shares in [0, 1], None for a class that does not occur."""
+    """Scores as shares in [0, 1], and None for a class that does not occur."""
     names = [each.name for each in classes]
     iou = iou_from_confusion(result.confusion).tolist()
     return {
@@ -206,7 +206,7 @@ def _figures(result: Result, classes: Classes) -> dict[str, Any]:
 
 
 def iou_table(results: Mapping[str, Result], classes: Classes) -> Table:
-    """One column a network, one row a class, then mIoU and pixel accuracy, in per cent."""
+    """One column per network, one row per class, then mIoU and pixel accuracy, in %."""
     table = Table("class", title="IoU on held-out target images, %")
     for name in results:
         table.add_column(name, justify="right")

@@ -1,4 +1,4 @@
-"""Videos, frame by frame, at the times and in the shape that a player shows."""
+"""Read and write videos frame by frame, with the times and the shape that a player shows."""
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
@@ -15,7 +15,7 @@ from evaluation.pictures import Picture
 
 __all__ = ["Frame", "read_frames", "write_frames"]
 
-_UPRIGHT = {  # by the signs of the upper left corner of a display matrix
+_UPRIGHT = {  # by the signs of the upper left 2x2 entries of a display matrix
     (1, 0, 0, 1): None,
     (-1, 0, 0, 1): Image.Transpose.FLIP_LEFT_RIGHT,
     (1, 0, 0, -1): Image.Transpose.FLIP_TOP_BOTTOM,
@@ -26,37 +26,38 @@ _UPRIGHT = {  # by the signs of the upper left corner of a display matrix
     (0, -1, -1, 0): Image.Transpose.TRANSVERSE,
 }
 _QUARTER_TURNS = [_UPRIGHT[signs] for signs in _UPRIGHT if signs[0] == 0]
-_TICK = Fraction(1, 90_000)  # of the output, in seconds
-_PICTURES = ("heic", "heix", "hevc", "mif1", "msf1", "avif", "avis")  # brands of MP4 files
+_TICK = Fraction(1, 90_000)  # time unit of the output, in seconds
+_PICTURES = ("heic", "heix", "hevc", "mif1", "msf1", "avif", "avis")  # MP4 brands of picture files
 
 
 class Frame(NamedTuple):
     """One picture of a video."""
 
     image: Tensor
-    """``(3, H, W)`` uint8 RGB, turned as a player shows it."""
+    """``(3, H, W)`` uint8 RGB, rotated as a player shows it."""
     seconds: Fraction
-    """When a player shows it; the first at 0, and each later than the one before."""
+    """Time of the frame. The first frame is at 0, and times always increase."""
     rate: Fraction
-    """Frames a second of the whole video."""
+    """Frames per second of the whole video."""
     pixel_aspect: Fraction
-    """Width over height of a pixel as a player shows it."""
+    """Width of a pixel divided by its height, as a player shows it."""
     total: int | None
-    """How many frames there are, if the file says so."""
+    """Number of frames, if the file states it."""
 
 
 def read_frames(path: Path, damage: list[str]) -> Iterator[Frame]:
-    """Decode the first video of a file.
+    """Decode the first video stream of a file.
 
-    A frame without a time, or with one that does not rise, is shown one period after the last.
+    A frame without a time, or with a time that does not increase, is shown one period after the
+    previous frame.
 
     Args:
-        path: whatever FFmpeg reads.
-        damage: gets a line for each packet that could not be decoded and was left out.
+        path: any file that FFmpeg reads.
+        damage: receives a line for each packet that could not be decoded and was left out.
 
     Raises:
-        ValueError: if FFmpeg cannot open it, it is a picture, or its frames change their size or
-            stand askew.
+        ValueError: if FFmpeg cannot open the file, it is a picture, its frames change their size,
+            or their rotation is not a multiple of 90 degrees.
     """
     if not path.is_file():  # opening a pipe would wait forever
         raise ValueError(f"expected a video, got {path}, which is no regular file")
@@ -64,7 +65,7 @@ def read_frames(path: Path, damage: list[str]) -> Iterator[Frame]:
         reader = av.open(path)
     except av.FFmpegError as error:
         raise ValueError(
-            "expected a picture, known by a suffix such as .png, or a video that FFmpeg reads, "
+            "expected a picture with a suffix such as .png, or a video that FFmpeg reads, "
             f"got {path}: {error}"
         ) from error
     with reader:
@@ -113,7 +114,7 @@ def _timed(path: Path, stream: av.VideoStream, frames: Iterable[av.VideoFrame]) 
         if shape not in (None, (frame.width, frame.height, turned)):
             raise ValueError(
                 f"expected frames of one size and direction, got {frame.width}x{frame.height} "
-                f"after {number} of another in {path}; cut it there"
+                f"after {number} others in {path}; cut the video there"
             )
         shape = frame.width, frame.height, turned
         seconds = last + 1 / rate
@@ -131,25 +132,25 @@ def _timed(path: Path, stream: av.VideoStream, frames: Iterable[av.VideoFrame]) 
 
 
 def _upright(path: Path, frame: av.VideoFrame) -> Image.Transpose | None:
-    """What a player does to the frame before it shows it."""
+    """The transposition that a player applies to a frame before it shows the frame."""
     matrix: Any = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return None
     a, b, _, c, d, *_ = np.sign(np.frombuffer(bytes(matrix), np.int32)).tolist()
     if (a, b, c, d) not in _UPRIGHT:
         raise ValueError(
-            f"expected frames that stand upright, are turned by 90 degrees or mirrored, got {path} "
-            "with another display matrix; turn it first"
+            f"expected frames that are upright, turned by 90 degrees or mirrored, got {path} with "
+            "another display matrix; rotate the video first"
         )
     return _UPRIGHT[a, b, c, d]
 
 
 def write_frames(path: Path, frames: Iterable[tuple[Frame, Picture]]) -> None:
-    """Write an H.264 video of pictures, each at the time and in the shape of the frame beside it.
+    """Write an H.264 video. Each picture gets the time and the pixel shape of its frame.
 
     Args:
-        path: where to; its suffix names the container.
-        frames: at least one; all pictures have one size.
+        path: the file to write. Its suffix names the container.
+        frames: at least one frame. All pictures have the same size.
     """
     with av.open(path, "w") as writer:
         sink = None
@@ -158,7 +159,7 @@ def write_frames(path: Path, frames: Iterable[tuple[Frame, Picture]]) -> None:
             if sink is None:
                 sink = writer.add_stream("libx264", rate=frame.rate, time_base=_TICK)
                 sink.height, sink.width = height + height % 2, width + width % 2
-                sink.pix_fmt = "yuv420p"  # what every player shows; its sizes are even
+                sink.pix_fmt = "yuv420p"  # all players support it; sizes are even
                 sink.codec_context.sample_aspect_ratio = frame.pixel_aspect
             even = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
             result = av.VideoFrame.from_ndarray(even, format="rgb24")

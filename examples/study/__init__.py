@@ -1,1 +1,1 @@
-"""Many rows over several seeds: recipes, their runner, what watches them, and tables."""
+"""Train many rows over several seeds: recipes, a runner, a monitor and tables."""

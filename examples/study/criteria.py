@@ -1,8 +1,7 @@
-"""What tells a good checkpoint from a bad one without target labels.
+"""Criteria that rank checkpoints without target labels.
 
-Every criterion is better the higher it is, lies in [0, 1], and can be fooled by itself; so none
-of them is *the* choice, and the rows of several belong side by side. Certainty, the usual one, is
-highest for a network that calls everything road.
+All criteria lie in [0, 1], and higher is better. Each of them can be misled, so compare several.
+Certainty, the usual one, is highest for a network that predicts road everywhere.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -17,19 +16,19 @@ from uda_seg.transforms import fourier_domain_adaptation
 __all__ = ["certainty_and_diversity", "discriminator_confusion", "fda_consistency"]
 
 Network = Callable[[Tensor], Tensor]
-"""Images ``(B, 3, H, W)`` in [0, 1] to logits ``(B, K, h, w)``, in evaluation mode."""
+"""Maps images ``(B, 3, H, W)`` in [0, 1] to logits ``(B, K, h, w)``, in evaluation mode."""
 
 
 @torch.no_grad()
 def certainty_and_diversity(network: Network, batches: Iterable[Tensor]) -> dict[str, float]:
-    """How sure the predictions of unlabelled images are, and how varied.
+    """Certainty and diversity of the predictions on unlabelled images.
 
-    * ``certainty``: 1 less the mean entropy of the pixels' predictions, in shares of ln K. A
-      collapse to one class makes it 1: read it beside the diversity alone.
-    * ``diversity``: the entropy of the mean prediction, in shares of ln K; 0 after a collapse.
-      Streets are mostly road, so that the right answer is below 1 too.
-    * ``information``: diversity less mean entropy, the mutual information of pixel and class, in
-      shares of ln K; 0 both for one class and for uniform predictions.
+    * ``certainty``: 1 minus the mean pixel entropy, divided by ln K. It is 1 after a collapse to
+      one class, so always compare it with the diversity.
+    * ``diversity``: the entropy of the mean prediction, divided by ln K. It is 0 after a collapse.
+      Streets are mostly road, so correct predictions are also below 1.
+    * ``information``: diversity minus mean entropy. This is the mutual information of pixel and
+      class, divided by ln K. It is 0 for one class and for uniform predictions.
 
     References: Bridle et al., *Unsupervised Classifiers, Mutual Information and "Phantom
     Targets"*, NIPS 1991, for the information; Morerio et al., *Minimal-Entropy Correlation
@@ -60,14 +59,15 @@ def certainty_and_diversity(network: Network, batches: Iterable[Tensor]) -> dict
 def fda_consistency(
     network: Network, batches: Iterable[Tensor], betas: Sequence[float] = (0.01, 0.05, 0.09)
 ) -> float:
-    """Share of pixels whose class stays when the image takes over another one's low frequencies.
+    """Share of pixels whose class stays the same under FDA with another target image.
 
-    The other one is the image before it, for the first image the last of its batch; the mean over
-    ``betas``, by default those of FDA's multi-band transfer. A collapsed network is consistent.
+    The other image is the previous one, or for the first image the last of its batch. The result is
+    the mean over ``betas``. Their defaults are those of FDA's multi-band transfer. A collapsed
+    network is fully consistent.
 
     Args:
-        network: images to logits.
-        batches: float RGB in [0, 1], ``(B, 3, H, W)``, all of one size, two images or more.
+        network: maps images to logits.
+        batches: float RGB in [0, 1], ``(B, 3, H, W)``, all of one size; at least two images.
         betas: at least one; see ``fourier_domain_adaptation``.
 
     Raises:
@@ -102,22 +102,22 @@ def discriminator_confusion(
     maps: Callable[[Tensor], Tensor] = lambda logits: logits.softmax(dim=1),
     boundary: float = 0.0,
 ) -> float:
-    """How close to guessing the discriminator of a checkpoint is: 0 told apart, 1 at chance.
+    """Confusion of a discriminator: 0 if it separates the domains, 1 if it is at chance.
 
-    ``1 - |2 a - 1|`` with a the mean of its accuracies on both domains. A discriminator that has
-    learnt nothing is as confused as one whose segmenter has learnt everything, and each
-    checkpoint brings its own.
+    This is ``1 - |2 a - 1|``, where ``a`` is the mean of its accuracies on both domains. An
+    untrained discriminator is as confused as one that a perfect segmenter fools. Each checkpoint
+    has its own discriminator.
 
     Args:
-        network: images to logits.
-        discriminator: maps to domain logits; those above the boundary mean target.
-        source_batches: images as the network saw them in training, with FDA if it had FDA.
+        network: maps images to logits.
+        discriminator: gives domain logits. Values above ``boundary`` mean target.
+        source_batches: source images as in training; with FDA if the training used FDA.
         target_batches: target images.
-        maps: what the discriminator sees of the logits.
-        boundary: 0, for the least-squares objective 0.5.
+        maps: converts logits to the input of the discriminator.
+        boundary: 0, or 0.5 for the least-squares objective.
 
     Raises:
-        ValueError: if there is no batch of one of the domains.
+        ValueError: if one of the domains has no batch.
     """
     accuracies = []
     for domain, batches in ((Domain.SOURCE, source_batches), (Domain.TARGET, target_batches)):

@@ -1,4 +1,4 @@
-"""Choose a step without target labels, and see beside it what labels would have chosen."""
+"""Choose a training step without target labels, and compare it with the choice by labels."""
 
 from collections.abc import Sequence
 from math import isnan
@@ -20,29 +20,29 @@ from uda_seg.datasets import SegmentationFolder
 __all__ = ["Evaluations", "chosen_evaluations", "label_free_criteria"]
 
 _IMAGES = 24
-"""Of each domain: a criterion has to tell steps apart, not to be exact."""
+"""Number of images per domain. This is enough to rank steps."""
 _BATCH_SIZE = 4
 
 
 class Evaluations:
-    """The evaluations of a training so far, as a part of its checkpoint."""
+    """The evaluations of a training so far. They are a part of its checkpoint."""
 
     def __init__(self) -> None:
         self.so_far: list[Evaluation] = []
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return the evaluations as plain values."""
         return {"evaluations": [each._asdict() for each in self.so_far]}
 
     def load_state_dict(self, state_dict: dict[str, Any], /) -> None:
-        """Go back to that state."""
+        """Restore a state."""
         self.so_far = [Evaluation(**each) for each in state_dict["evaluations"]]
 
 
 def label_free_criteria(networks: Networks, recipe: Recipe, domains: Domains) -> dict[str, float]:
     """All criteria of :mod:`study.criteria`, on evenly spaced images.
 
-    Rows without an adversarial step lack the criterion of the discriminator. Leaves the network in
+    Rows without an adversarial step lack the criterion of the discriminator. The network is left in
     evaluation mode.
     """
     network = networks.network.eval()
@@ -74,16 +74,16 @@ def label_free_criteria(networks: Networks, recipe: Recipe, domains: Domains) ->
 
 
 def _images(data: SegmentationFolder, count: int) -> list[Tensor]:
-    own = torch.Generator()  # a loader would draw from the global one, which augments
+    own = torch.Generator()  # the loader would use the global one, as augmentation does
     chosen = Subset(data, evenly_spaced(len(data), count))
     return [sample.image / 255 for sample in DataLoader(chosen, _BATCH_SIZE, generator=own)]
 
 
 def chosen_evaluations(evaluations: Sequence[Evaluation]) -> dict[str, Evaluation]:
-    """The evaluation that each way of choosing takes: ``last``, ``best NAME``, ``oracle best``.
+    """The evaluation that each rule chooses: ``last``, ``best NAME`` or ``oracle best``.
 
-    One for each criterion, in the order of the first evaluation; none for a criterion that is NaN
-    everywhere. Of equals the earlier one is taken. Only ``oracle best`` looks at labels.
+    Each criterion has one rule, in the order of the first evaluation. A criterion that is always
+    NaN has none. Ties go to the earlier evaluation. Only ``oracle best`` uses labels.
 
     Raises:
         ValueError: if there is no evaluation, or their criteria differ.

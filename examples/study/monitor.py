@@ -1,4 +1,4 @@
-"""Watch a training on the target for the ways in which it fails without an error."""
+"""Detect failures of a training on the target that raise no error."""
 
 from collections.abc import Mapping
 from math import exp, inf, isfinite, log
@@ -7,9 +7,9 @@ from typing import Any
 __all__ = ["CollapseMonitor"]
 
 _CHANCE = {"bce": log(2), "least_squares": 0.25, "hinge": 1.0}
-"""The loss of a discriminator that cannot tell the domains apart."""
+"""Loss of a discriminator that cannot tell the domains apart."""
 
-_KEYS = {  # in the losses of a step: in here
+_KEYS = {  # name in the losses of a step: name in this module
     "discriminator": "loss",
     "discriminator/accuracy on source": "accuracy on source",
     "discriminator/accuracy on target": "accuracy on target",
@@ -24,54 +24,56 @@ _NORMS = "segmenter", "D"
 _STATE = "step", "states", "_means", "_first_levels", "_best_accuracy", "_last_seen"
 
 MESSAGES = {
-    "D wins": "the discriminator tells both domains apart with hardly a mistake, so that its "
-    "gradient teaches the segmenter nothing; lower the discriminator's learning rate, lengthen "
-    "the warm-up, or try the least-squares objective",
-    "D is blind": "the discriminator has done no better than a coin since the start, so that the "
-    "adversarial loss is noise; raise its learning rate, and check that its maps are "
-    "probabilities and that the domain labels are not swapped",
-    "D is fooled": "the discriminator could tell the domains apart and no longer can: the goal if "
-    "the target's predictions look right, or else a segmenter that games it; compare target "
-    "predictions, and raise the discriminator's learning rate if they are poor",
-    "one class": "nearly every target pixel gets the same class, and with certainty; lower the "
+    "D wins": "the discriminator tells the domains apart almost without errors, so its gradient "
+    "teaches the segmenter nothing; lower the discriminator's learning rate, lengthen the "
+    "warm-up, or try the least-squares objective",
+    "D is blind": "the discriminator has been at chance since the start, so the adversarial loss "
+    "is noise; raise its learning rate, and check that its maps are probabilities and that the "
+    "domain labels are not swapped",
+    "D is fooled": "the discriminator could tell the domains apart and no longer can; this is the "
+    "goal if target predictions look right; if they are poor, raise the discriminator's learning "
+    "rate",
+    "one class": "nearly every target pixel gets the same class with high certainty; lower the "
     "weight of the adversarial or entropy loss, and go back to the last good checkpoint",
     "no class": "target predictions are close to uniform over the classes; lower the adversarial "
     "weight, lengthen the warm-up, and check the normalisation of the target images",
-    "segmenter explodes": "the segmenter's gradient is far above its own level; lower the "
+    "segmenter explodes": "the segmenter's gradient is far above its usual level; lower the "
     "learning rate, or clip the gradient",
-    "D explodes": "the discriminator's gradient is far above its own level; lower its learning "
+    "D explodes": "the discriminator's gradient is far above its usual level; lower its learning "
     "rate, or clip its gradient",
-    "segmenter vanishes": "hardly any gradient is left in the segmenter; check that its loss "
-    "falls, and lower the learning rate",
-    "D vanishes": "hardly any gradient is left in the discriminator; lower its learning rate, or "
-    "try the least-squares objective",
-    "no label": "the teacher is sure of hardly a pixel, so that its labels count for nothing; "
-    "lengthen the warm-up, or lower the confidence that is asked for",
+    "segmenter vanishes": "the segmenter's gradient is close to zero; check that its loss falls, "
+    "and lower the learning rate",
+    "D vanishes": "the discriminator's gradient is close to zero; lower its learning rate, or try "
+    "the least-squares objective",
+    "no label": "the teacher is confident of almost no pixel, so its labels have no weight; "
+    "lengthen the warm-up, or lower the confidence threshold",
 }
 
 
 class CollapseMonitor:
-    """Running means of what a healthy training on the target keeps away from its extremes.
+    """Track running means of a training on the target, and report extreme states.
 
-    The thresholds are class attributes: rules of thumb, not tuned on any result. All but an
-    explosion look at running means, and none before a whole window has passed.
+    The thresholds are class attributes. They are rules of thumb, not tuned on any result. All
+    states except ``explodes`` depend on running means. None is reported in the first window.
 
-    * ``D wins``: the accuracy on each domain is at least ``SURE`` and the discriminator's loss at
-      most ``SETTLED`` of its chance value, which for cross entropy is ln 2.
-    * ``D is blind``: the mean accuracy of both is within ``COIN`` of one half, for the first
-      ``LONG`` windows and on. ``D is fooled``, if it has once been above ``ABLE``.
+    * ``D wins``: the accuracy on each domain is at least ``SURE``, and the discriminator's loss is
+      at most ``SETTLED`` times its chance value. This value is ln 2 for cross entropy.
+    * ``D is blind``: after ``LONG`` windows, the mean accuracy of both domains is within ``COIN``
+      of 0.5, and it has never been above ``ABLE``.
+    * ``D is fooled``: this accuracy is within ``COIN`` of 0.5, but it has been above ``ABLE``.
     * ``one class``: the mean probability of the top class is at least ``DOMINANT``, and the
-      entropy at most ``CERTAIN``. Roads cover less of a street.
-    * ``no class``: the entropy is at least ``UNIFORM`` of ln K.
+      entropy is at most ``CERTAIN``. Roads cover less of a street.
+    * ``no class``: the entropy is at least ``UNIFORM`` times ln K.
     * ``no label``: the teacher is confident of at most ``UNSURE`` of the pixels.
-    * ``explodes``: one step's gradient norm is over ``BURST`` times its running geometric mean.
-    * ``vanishes``: that mean is below ``FADED`` of what it was after the first window.
+    * ``explodes``: the gradient norm of one step is over ``BURST`` times its running geometric
+      mean.
+    * ``vanishes``: this mean is below ``FADED`` times its value after the first window.
 
-    A state is reported when it begins, and again only after a whole window without it.
+    A state is reported when it begins. It is reported again only after a whole window without it.
 
     Args:
-        objective: of the discriminator: ``"bce"``, ``"least_squares"`` or ``"hinge"``.
-        window: steps of the running means.
+        objective: objective of the discriminator: ``"bce"``, ``"least_squares"`` or ``"hinge"``.
+        window: number of steps of the running means.
 
     Raises:
         ValueError: if the objective is unknown or the window shorter than one step.
@@ -98,23 +100,23 @@ class CollapseMonitor:
         self.objective, self.window = objective, window
         self.step = 0
         self.states: list[str] = []
-        """What holds at present."""
+        """The current states."""
         self._means: dict[str, tuple[float, int]] = {}
         self._first_levels: dict[str, float] = {}
         self._best_accuracy = 0.0
         self._last_seen: dict[str, int] = {}
 
     def update(self, losses: Mapping[str, float]) -> list[str]:
-        """Take in one step; one message for each state that begins with it.
+        """Add one step. Return one message for each state that begins.
 
         Args:
-            losses: what the step returned, with the statistics of ``training.statistics``, and the
+            losses: the result of the step, with the statistics of ``training.statistics`` and the
                 gradient norms ``gradient/segmenter`` and ``gradient/discriminator``.
         """
         values = {name: losses[key] for key, name in _KEYS.items() if key in losses}
         if values.keys() >= _DISCRIMINATOR:
             values["loss"] /= _CHANCE[self.objective]
-        else:  # idle, or not known well enough
+        else:  # no discriminator is trained, or its statistics are incomplete
             without = {*_DISCRIMINATOR, "D"}
             values = {name: value for name, value in values.items() if name not in without}
         norms = {name: values[name] for name in _NORMS if name in values}
@@ -129,16 +131,16 @@ class CollapseMonitor:
         return self._report(states + self._lasting_states())
 
     def state_dict(self) -> dict[str, Any]:
-        """What :meth:`load_state_dict` takes."""
+        """Return the state for :meth:`load_state_dict`."""
         return {name: getattr(self, name) for name in _STATE}
 
     def load_state_dict(self, state_dict: dict[str, Any], /) -> None:
-        """Go back to that state."""
+        """Restore a state."""
         for name in _STATE:
             setattr(self, name, state_dict[name])
 
     def text(self) -> str:
-        """The running means in a few words, with the states that hold at present."""
+        """A short text with the running means and the current states."""
         mean, words = self._mean, list[str]()
         if "loss" in self._means:
             accuracies = mean("accuracy on source"), mean("accuracy on target")
@@ -154,7 +156,7 @@ class CollapseMonitor:
         return self._means[name][0]
 
     def _average(self, name: str, value: float) -> None:
-        """The plain mean up to one window, then an exponential one of that length."""
+        """Update a plain mean in the first window, then an exponential mean of that length."""
         mean, count = self._means.get(name, (0.0, 0))
         if isfinite(value):
             count = min(count + 1, self.window)

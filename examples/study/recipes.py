@@ -1,7 +1,7 @@
-"""The rows of the study: what each learns from, how it augments, what it does with the target.
+"""The rows of the study: their labels, augmentation and use of the target.
 
-All else, steps and learning rates among it, is the same in all rows. To add a row, write a step, or
-a style in place of FDA, and an entry: docs/add-a-method.md shows one.
+All other settings, such as steps and learning rates, are the same in all rows. To add a row, write
+a step (or a style in place of FDA) and an entry. docs/add-a-method.md shows an example.
 """
 
 from dataclasses import dataclass, replace
@@ -33,10 +33,10 @@ __all__ = ["ROWS", "STUDY", "Recipe", "entropy_step"]
 
 @dataclass(frozen=True)
 class Recipe(Row):
-    """One way to train a network; by default on the labelled source alone."""
+    """One way to train a network. The default uses the labelled source alone."""
 
     labels: Labels = "source"
-    """Whose labelled images it learns from; with the target's it is the oracle, "target only"."""
+    """Domain of the labelled images. ``"target"`` makes the oracle, "target only"."""
 
     @property
     def adversarial(self) -> dict[str, Any] | None:
@@ -66,7 +66,7 @@ def fda(beta: float, strength: float = 1.0) -> Style:
 
 
 def pasta(images: Tensor, target_images: Tensor) -> Tensor:  # noqa: ARG001 (a style's signature)
-    """PASTA as a style, which takes nothing of the target."""
+    """PASTA as a style. It does not use the target images."""
     return perturb_amplitude(images)
 
 
@@ -92,7 +92,7 @@ STUDY: dict[str, Recipe | AdaBN] = {
     "light D + FDA 0.10": replace(_LIGHT, style=fda(0.10)),
     "light D + FDA 0.10, no blur": replace(_LIGHT, style=fda(0.10), blur=False),
 }
-"""The rows of the ablation; the one without blur is that of the study's best beta."""
+"""The rows of the ablation. The last one, without blur, uses the study's best beta."""
 
 _STRONG = Recipe(photometric=True)
 _TAUGHT = replace(_STRONG, style=fda(0.05), self_training=SelfTraining())
@@ -113,7 +113,7 @@ _BEYOND: dict[str, Recipe | AdaBN] = {
         _TAUGHT, photometric=False, self_training=SelfTraining(strong=False)
     ),
 }
-"""Rows beyond the study: self-training whole and with parts left out, and what it has to beat."""
+"""Rows beyond the study: self-training, complete and without parts, and its baselines."""
 
 _STYLES: dict[str, Recipe | AdaBN] = {
     "FDA 0.05, strength 0.5": Recipe(control_step, fda(0.05, strength=0.5)),
@@ -123,7 +123,7 @@ _STYLES: dict[str, Recipe | AdaBN] = {
     "no adaptation, PASTA": Recipe(style=pasta),
     "strong, mean and covariance": replace(_STRONG, step=control_step, style=match_statistics),
 }
-"""Other styles than FDA's, in its place."""
+"""Rows with other styles in place of FDA."""
 
 ROWS = STUDY | _BEYOND | _STYLES
-"""All of them."""
+"""All rows."""

@@ -1,4 +1,4 @@
-"""Train and evaluate any of the rows, over several seeds."""
+"""Train and evaluate any of the rows."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -34,15 +34,15 @@ def run_study(
     domains: Mapping[Labels, Domains],
     evaluate_every: int = 0,
 ) -> dict[str, Result]:
-    """The results of some of the rows, each trained unless that was done before.
+    """Return the results of the named rows. Rows without a saved result are trained.
 
     Args:
-        fabric: that of the run.
+        fabric: the Fabric of the run.
         config: the settings of all rows.
-        rows: all that there are; AdaBN may need others than those named.
-        names: which are asked for.
-        domains: by whose labels there are.
-        evaluate_every: steps between the evaluations that a step is chosen by; 0 for none.
+        rows: all rows. An AdaBN row may need a row that is not in ``names``.
+        names: names of the rows to return.
+        domains: the data, by the domain that is labelled.
+        evaluate_every: steps between evaluations, from which a step can be chosen; 0 for none.
     """
     adabn = {name: row for name in names if isinstance(row := rows[name], AdaBN)}
     needed = dict.fromkeys([*names, *(row.network for row in adabn.values())])
@@ -63,7 +63,7 @@ def train_row(
     name: str,
     recipe: Recipe,
 ) -> Result:
-    """Train the network of one row; watch it, and evaluate it on the way and at the end."""
+    """Train the network of one row. Monitor it, and evaluate it during training and at the end."""
     data = domains[recipe.labels]
     networks, teacher, batches, step = training = prepare_training(fabric, config, data, recipe)
     objective = recipe.adversarial["objective"] if recipe.adversarial else "bce"
@@ -94,7 +94,7 @@ def train_row(
                 latest = evaluation(done)
                 evaluations.so_far.append(latest)
                 logger.log({f"selection/{k}": v for k, v in latest.criteria.items()}, done)
-                if done < config.steps:  # the last score comes with the result
+                if done < config.steps:  # log_result logs the last score
                     logger.log({"held-out/mIoU": latest.miou}, done)
         confusion = evaluate(fabric, config, networks.network, data)
         so_far = tuple(evaluations.so_far)

@@ -1,4 +1,4 @@
-"""Table and plot of what networks score with other batch-norm statistics."""
+"""Table and plot of the scores of networks with other batch-norm statistics."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,20 +13,20 @@ from study.tables import spread
 __all__ = ["OWN", "WEIGHTS", "Scores", "sweep_table", "write_report"]
 
 WEIGHTS = tuple(tenth / 10 for tenth in range(11))
-"""Shares of the source's statistics."""
+"""Weights of the source statistics, mixed with target statistics."""
 OWN = WEIGHTS[5:10]
-"""The same beside an image's own."""
+"""Weights of the source statistics, mixed with the statistics of the image itself."""
 Scores = dict[str, dict[str, float]]
-"""mIoU in %, by what was varied and by its values."""
+"""mIoU in %, by the varied setting and its value."""
 
 
 def write_report(folder: Path, name: str, scores: Mapping[str, Mapping[str, Scores]]) -> str:
     """Write ``NAME.md`` and ``NAME.png``, and return the table.
 
     Args:
-        folder: where to.
-        name: of both files.
-        scores: by row and seed.
+        folder: the folder to write to.
+        name: name of both files.
+        scores: the scores by row and seed.
     """
     header, *lines = sweep_table(scores)
     text = markdown_table(header, lines) + "\n"
@@ -37,7 +37,7 @@ def write_report(folder: Path, name: str, scores: Mapping[str, Mapping[str, Scor
 
 
 def sweep_table(scores: Mapping[str, Mapping[str, Scores]]) -> list[tuple[str, ...]]:
-    """A line for each way to take the statistics, a column for each row; the header first."""
+    """One line for each way to set the statistics, one column for each row. The header is first."""
     rows = _by_row(scores)
     ways = [
         (what, value)
@@ -76,7 +76,7 @@ def _by_information(scores: Scores) -> float:
 
 
 def _save_plot(path: Path, rows: Mapping[str, list[Scores]]) -> None:
-    """MIoU over the source weight, a line a row, with the range over the seeds."""
+    """Plot mIoU over the source weight: one line per row, with the range over the seeds."""
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axis = figure.subplots()
     for row, seeds in rows.items():

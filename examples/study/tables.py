@@ -1,4 +1,4 @@
-"""The tables of a study, in Markdown: what was gained and spent, and which step to take."""
+"""The tables of a study, in Markdown: gains, costs, and the choice of a step."""
 
 from collections.abc import Mapping, Sequence
 from statistics import mean, stdev
@@ -30,13 +30,13 @@ _HEADER = (
 def study_table(
     results: Results, rows: Mapping[str, object], steps: int, size: tuple[int, int]
 ) -> str:
-    """What each row gained and cost: means over the seeds, with the standard deviation.
+    """Gain and cost of each row: means over the seeds, with the standard deviation.
 
     Args:
-        results: by row and seed, the same seeds in each.
-        rows: their settings.
-        steps: of each training.
-        size: height and width of the images, for the discriminator's operations.
+        results: results by row and seed. All rows have the same seeds.
+        rows: the settings of the rows.
+        steps: number of steps of each training.
+        size: height and width of the images, for the operations of the discriminator.
     """
     scores = {
         name: [100 * result.miou for result in seeds.values()] for name, seeds in results.items()
@@ -59,9 +59,9 @@ def study_table(
 
 
 def selection_table(results: Results) -> str:
-    """What the step that each criterion chooses scores; only the last column needs labels.
+    """Scores of the step that each criterion chooses. Only the last column needs labels.
 
-    Empty if no row was evaluated on the way.
+    The table is empty if no row was evaluated during training.
     """
     chosen = {
         name: [chosen_evaluations(result.evaluations) for result in seeds.values()]
@@ -86,7 +86,7 @@ def selection_table(results: Results) -> str:
 
 
 def _gain(values: Sequence[float], scores: Mapping[str, Sequence[float]]) -> str:
-    """Of each seed over its own control, since what a seed makes easy it makes easy for both."""
+    """Gain over the control of the same seed. This removes differences between the seeds."""
     if "control" not in scores:
         return "-"
     return spread([mine - its for mine, its in zip(values, scores["control"], strict=True)], "+")
@@ -104,7 +104,7 @@ def _gap(values: Sequence[float], scores: Mapping[str, Sequence[float]]) -> str:
 def _discriminator_cost(
     row: object, size: tuple[int, int], seeds: Mapping[int, Result]
 ) -> tuple[str, str]:
-    """Parameters, and multiply-adds of one pass over the maps of an image."""
+    """Parameters, and multiply-adds of one forward pass on the maps of an image."""
     if not isinstance(row, Recipe) or row.adversarial is None:
         return "-", "-"
     num_classes = len(next(iter(seeds.values())).confusion)
@@ -116,5 +116,5 @@ def _discriminator_cost(
 
 
 def spread(values: Sequence[float], sign: str = "") -> str:
-    """Mean and, of several, the standard deviation over seeds."""
+    """Mean and, with several values, the standard deviation over seeds."""
     return f"{mean(values):{sign}.1f}" + (f" ± {stdev(values):.1f}" if len(values) > 1 else "")

@@ -1,1 +1,1 @@
-"""What every training needs: data, processes, batch norm, checkpoints, a log."""
+"""The parts that every training needs: data, processes, batch norm, checkpoints and logs."""

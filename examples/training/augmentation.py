@@ -1,4 +1,4 @@
-"""The augmentation of labelled images."""
+"""Augmentation of labelled images."""
 
 from typing import Any
 
@@ -17,9 +17,9 @@ __all__ = ["augmentation"]
 def augmentation(
     *, flip: bool = True, blur: bool = True, photometric: bool = False
 ) -> AugmentationSequential:
-    """What is done to images ``(B, 3, H, W)`` in [0, 1] and masks ``(B, 1, H, W)``.
+    """Augmentation of images ``(B, 3, H, W)`` in [0, 1] and masks ``(B, 1, H, W)``.
 
-    Flip and blur are those of the study; the photometric part is as strong as is usual for domain
+    The study uses flip and blur. The strength of the photometric part is usual in domain
     generalisation.
     """
     transforms: list[Any] = [RandomHorizontalFlip()] if flip else []

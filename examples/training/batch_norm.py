@@ -1,4 +1,4 @@
-"""The running statistics of batch norm: which domain they follow, and over all processes."""
+"""Running statistics of batch norm: freeze them, or average them over processes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ __all__ = ["average_running_statistics", "frozen_running_stats"]
 
 @contextmanager
 def frozen_running_stats(network: nn.Module) -> Iterator[None]:
-    """Normalise by each batch's own statistics, but leave the running ones as they are."""
+    """Normalise by the statistics of each batch, but do not update the running statistics."""
     norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
@@ -26,11 +26,11 @@ def frozen_running_stats(network: nn.Module) -> Iterator[None]:
 
 
 def average_running_statistics(fabric: Fabric, network: nn.Module) -> None:
-    """Give all processes the mean of their running statistics.
+    """Set the running statistics of all processes to their mean.
 
-    It does not matter how often this is done: training normalises by the batch, and the mean of
-    moving averages is the moving average of the mean. The mean of the variances lacks the variance
-    between the processes' means.
+    The number of calls does not change the result: training normalises by the batch, and the mean
+    of moving averages is the moving average of the mean. The mean variance does not include the
+    variance between the means of the processes.
     """
     if fabric.world_size == 1:
         return

@@ -1,4 +1,4 @@
-"""The state of a training in one file, from which it resumes bit for bit."""
+"""The state of a training in one file. The training resumes from it bit for bit."""
 
 from collections.abc import Mapping
 from math import isfinite
@@ -19,34 +19,35 @@ __all__ = ["Checkpoint", "Stateful"]
 
 
 class Stateful(Protocol):
-    """A network, an optimizer, a schedule, torch's ``AveragedModel``, ..."""
+    """Any object with a state, such as a network, an optimizer or a schedule."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What :meth:`load_state_dict` takes."""
+        """Return the state for :meth:`load_state_dict`."""
 
     def load_state_dict(self, state_dict: dict[str, Any], /) -> Any:
-        """Go back to that state."""
+        """Restore a state."""
 
 
 class Checkpoint:
-    """The state of a training of one or more processes, written by the first of them.
+    """The state of a training with one or more processes. The first process writes the file.
 
-    It holds the parts, the step, the seconds that training took, and the random states of torch of
-    every process and its GPU. Nothing draws from numpy's or Python's. The position in the data
-    follows from the step. A killed run leaves the previous file or the new one, nothing in between.
-    Reading it executes no code. As a context manager it tells who stops the training where it
-    goes on.
+    The file holds the parts, the step, the training time, and torch's random states of every
+    process and its GPU. The training does not use the random numbers of numpy or Python. The step
+    determines the position in the data. A killed run leaves either the previous file or the new
+    one. Reading the file runs no code.
+
+    Use it as a context manager. After Ctrl+C it then says where the same command continues.
 
     Args:
         fabric: all of its processes load and save together.
-        config: the settings of the training. A file of other settings is refused.
-        name: of the row; the file is ``OUTPUT/checkpoints/NAME.pt``.
-        row: its own settings, a dataclass.
-        parts: all that training changes, by name.
+        config: the settings of the training. A file with other settings is refused.
+        name: name of the row. The file is ``OUTPUT/checkpoints/NAME.pt``.
+        row: the settings of the row, a dataclass.
+        parts: everything that training changes, by name.
 
     Attributes:
-        step: steps after which the file was written, 0 without a file.
-        seconds: what training has taken so far; the training loop adds to it.
+        step: number of steps after which the file was written; 0 without a file.
+        seconds: training time so far. The training loop adds to it.
     """
 
     def __init__(
@@ -72,10 +73,10 @@ class Checkpoint:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Say to who stops a training where it goes on."""
+        """After Ctrl+C, add a note that says where the training continues."""
         if isinstance(error, KeyboardInterrupt):
-            place = f"after step {self.step}" if self.step else "at its beginning"
-            error.add_note(f"the same command goes on with {self.file.stem} {place}")
+            place = f"after step {self.step}" if self.step else "from the beginning"
+            error.add_note(f"the same command continues {self.file.stem} {place}")
 
     def __str__(self) -> str:
         if self.step:
@@ -83,16 +84,16 @@ class Checkpoint:
         return "there is no checkpoint yet"
 
     def load(self) -> int:
-        """Restore the state of the file, if there is one, and return its step.
+        """Restore the state from the file if it exists, and return its step.
 
         Raises:
             FileExistsError: if the file belongs to other settings, another version of the scripts,
-                or a GPU instead of a CPU.
-            OSError: if it cannot be read.
+                or another kind of device (CPU or GPU).
+            OSError: if the file cannot be read.
         """
         if not self.file.exists():
             return 0
-        anew = "remove it, and the training begins anew"
+        anew = "remove it, and the training starts from the beginning"
         try:
             content = load_tensors(self.file)
         except ValueError as error:
@@ -110,7 +111,7 @@ class Checkpoint:
                 raise ValueError(f"step {step} after {seconds} seconds")
         except OSError:
             raise
-        except Exception as error:  # each part has its own way to say that a state is none of its
+        except Exception as error:  # each part raises other errors for a foreign state
             raise OSError(
                 f"expected {self.file} to be a checkpoint, got something else: "
                 f"{type(error).__name__}: {error}; {anew}"
@@ -137,7 +138,7 @@ class Checkpoint:
         """Replace the file.
 
         Raises:
-            FloatingPointError: if a part has a value that is NaN or infinite; the file stays.
+            FloatingPointError: if a part holds NaN or infinity. The previous file is kept.
         """
         mine = self._random_state()
         ranks = range(self.fabric.world_size)
@@ -158,7 +159,7 @@ class Checkpoint:
         self.step = step
 
     def require_finite(self, losses: Mapping[str, float], place: str) -> None:
-        """Stop a training that diverges before its weights do; ``place`` is for the message.
+        """Stop a diverging training before its weights diverge. The message names ``place``.
 
         Raises:
             FloatingPointError: if a loss is NaN or infinite.

@@ -1,4 +1,4 @@
-"""The settings of a training that all rows of a table share, and how they are compared."""
+"""Settings of a training that all rows of a table share, and their comparison."""
 
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import partial
@@ -13,42 +13,43 @@ from training.distributed import Precision
 
 __all__ = ["TrainingConfig", "changed_settings"]
 
-VERSION = 2  # of the training: results of another version are other results
+VERSION = 2  # of the training: results of other versions are not reused
 _FREE = {"output", "workers", "checkpoint_every"}
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """Settings that all rows share; the defaults suit the toy city."""
+    """Settings that all rows share. The defaults suit the toy city."""
 
-    source_root: Path | None = None  # folder of GTA5; the toy city if neither root is given
-    target_root: Path | None = None  # folder of Cityscapes
-    output: Path = Path("runs/gta2city")  # folder of networks, checkpoints, logs, results
-    size: tuple[int, int] = (96, 192)  # height and width that the network sees
-    crop: tuple[int, int] | None = None  # height and width of random crops of that, to train on
-    backbone: str = "lcnet_050"  # any timm backbone with features of stride 16 and 32
-    pretrained: bool = False  # start from timm's ImageNet weights, fetched from the hub
-    backbone_weights: Path | None = None  # the same from a file, under timm's names
-    batch_size: int = 4  # of each domain and process
-    steps: int = 300  # of every row, warm-up included
-    warmup_steps: int = 100  # steps on source labels alone, the same in every row
-    learning_rate: float = 4e-3  # of the segmenter, at the first step
-    discriminator_learning_rate: float = 1e-3  # the same of the discriminator
-    seed: int = 0  # of weights, order and augmentation
-    workers: int = 2  # processes that read images
-    precision: Precision = "32-true"  # or bfloat16 where it is safe
-    sync_batch_norm: bool = False  # normalise by the batches of all GPUs together
-    checkpoint_every: int = 100  # steps from one checkpoint to the next
+    source_root: Path | None = None  # Source folder, such as GTA5. Without both roots: toy city.
+    target_root: Path | None = None  # Target folder, such as Cityscapes.
+    output: Path = Path("runs/gta2city")  # Folder for networks, checkpoints, logs and results.
+    size: tuple[int, int] = (96, 192)  # Height and width to which images are resized.
+    crop: tuple[int, int] | None = None  # Height and width of random crops for training.
+    backbone: str = "lcnet_050"  # Any timm backbone with features of stride 16 and 32.
+    pretrained: bool = False  # Start from ImageNet weights that timm downloads.
+    backbone_weights: Path | None = None  # File with backbone weights under timm's names.
+    batch_size: int = 4  # Images of each domain, per process.
+    steps: int = 300  # Training steps of each row, warm-up included.
+    warmup_steps: int = 100  # First steps, on source labels alone.
+    learning_rate: float = 4e-3  # Initial learning rate of the segmenter.
+    discriminator_learning_rate: float = 1e-3  # Initial learning rate of the discriminator.
+    seed: int = 0  # Seed of weights, data order and augmentation.
+    workers: int = 2  # Number of processes that read images.
+    precision: Precision = "32-true"  # Float32, or mixed precision with bfloat16.
+    sync_batch_norm: bool = False  # Normalise over the batches of all GPUs.
+    checkpoint_every: int = 100  # Steps between two checkpoints.
 
     def __post_init__(self) -> None:
-        """Refuse now what would otherwise fail after hours."""
+        """Refuse invalid settings before the training starts."""
         if not 0 <= self.warmup_steps < self.steps:
             given = f"{self.warmup_steps} of {self.steps}"
             raise ValueError(f"expected fewer warm-up steps than steps, got {given}")
         if min(self.batch_size, self.checkpoint_every) < 1 or min(self.size) < 32:
             given = f"{self.batch_size}, {self.checkpoint_every} and {self.size}"
             raise ValueError(
-                f"expected counts of at least 1 and a size of at least 32, got {given}"
+                "expected --batch-size and --checkpoint-every of at least 1 and a --size of at "
+                f"least 32, got {given}"
             )
         if self.crop is not None and not all(
             32 <= crop <= side for crop, side in zip(self.crop, self.size, strict=True)
@@ -59,7 +60,7 @@ class TrainingConfig:
         if ":" in self.backbone:
             raise ValueError(
                 f"expected --backbone to be a name that timm lists, got the address {self.backbone}"
-                "; a saved network holds none, so give the weights as --backbone-weights"
+                "; give the weights as --backbone-weights, since a saved network stores no address"
             )
         if self.backbone_weights is not None:
             load_tensors(self.backbone_weights)
@@ -68,7 +69,7 @@ class TrainingConfig:
 
     @property
     def backbone_arguments(self) -> dict[str, Any]:
-        """What BiSeNet takes beside the backbone's name."""
+        """Arguments of BiSeNet besides the name of the backbone."""
         file = self.backbone_weights
         return {
             "pretrained_backbone": self.pretrained or file is not None,
@@ -77,21 +78,21 @@ class TrainingConfig:
 
 
 def changed_settings(config: TrainingConfig, row: object, processes: int) -> dict[str, Any]:
-    """All that decides on the weights and is not at its default, as plain values.
+    """Settings that affect the weights and differ from their defaults, as plain values.
 
-    A setting that is new, and at its default, invalidates no earlier result.
+    Earlier results stay valid if a new setting has its default value.
 
     Args:
-        config: its output, workers and checkpoints do not decide.
-        row: a dataclass, the settings of one row.
-        processes: of the training.
+        config: the shared settings, of which output, workers and checkpoints have no effect.
+        row: the settings of one row, a dataclass.
+        processes: number of processes of the training.
     """
     changed = {name: each for name, each in _plain(config).items() if name not in _FREE}
     return {"version": VERSION, "processes": processes, **changed, "row": _plain(row)}
 
 
 def _plain(value: Any) -> Any:
-    """What JSON can hold of dataclasses, functions, their keywords, and paths."""
+    """Convert dataclasses, functions with their keywords, and paths to JSON values."""
     if is_dataclass(value):
         changed = {each.name: getattr(value, each.name) for each in fields(value)}
         return {n: _plain(v) for n, v in changed.items() if v != _default(value, n)}

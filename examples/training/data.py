@@ -1,4 +1,4 @@
-"""The batches of each step, and the parts of a data set that each process takes."""
+"""The batches of each training step, and the share of a data set for each process."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, cast
@@ -20,7 +20,7 @@ Pair = tuple[Sample, Sample]
 
 
 class Batch(NamedTuple):
-    """What a step learns from."""
+    """The data of one training step."""
 
     images: Tensor
     """``(B, 3, H, W)`` RGB in [0, 1], labelled."""
@@ -29,21 +29,21 @@ class Batch(NamedTuple):
     target_images: Tensor
     """``(B, 3, H, W)`` RGB in [0, 1]."""
     class_weights: Tensor
-    """``(K,)``"""
+    """``(K,)``, one weight per class."""
 
 
 class PairedBatches:
-    """A labelled and an unlabelled batch for each step, on this process's device.
+    """A labelled and an unlabelled batch for each step, on the device of this process.
 
-    ``batches[index]`` depends on the seed, the index, the batch size and the number of processes,
-    and on nothing that was read before. Read in order, for the workers read ahead.
+    ``batches[index]`` depends only on the seed, the index, the batch size and the number of
+    processes. Earlier reads do not change it. Read in order, because the workers read ahead.
 
     Args:
         fabric: its processes share the images of a step.
         domains: the data sets.
-        config: its steps, batch size, seed and workers.
-        class_counts: ``(N, K)`` of the labelled images, to draw them by their rare classes; then
-            the order depends on the number of steps, too.
+        config: steps, batch size, seed and workers.
+        class_counts: ``(N, K)`` pixel counts of the labelled images, for rare-class sampling. The
+            order then also depends on the number of steps.
     """
 
     def __init__(
@@ -99,9 +99,9 @@ def shard(
     config: TrainingConfig,
     collate: Callable[[list[Sample]], Any] | None = None,
 ) -> DataLoader[Any]:
-    """Batches of this process's part of a data set, in order; all processes see each image once.
+    """Batches of this process's share of a data set, in order. No two processes share an image.
 
-    Torch's default stacks them; ``collate=list`` leaves images of several sizes as they are.
+    By default, torch stacks the images. ``collate=list`` keeps images of different sizes separate.
     """
     mine = Subset(data, range(fabric.global_rank, len(data), fabric.world_size))
     return _on_device(fabric, mine, config, collate=collate)
@@ -114,7 +114,7 @@ def _on_device(
     sampler: PositionSampler | list[int] | None = None,
     collate: Callable[[list[Sample]], Any] | None = None,
 ) -> DataLoader[Any]:
-    own = torch.Generator()  # a loader would draw from the global one, which augments
+    own = torch.Generator()  # the loader would use the global one, as augmentation does
     size, workers = config.batch_size, config.workers
     loader = DataLoader(
         data, size, sampler=sampler, num_workers=workers, generator=own, collate_fn=collate

@@ -1,4 +1,4 @@
-"""A trained network that teaches another one, on images without labels."""
+"""Distillation: a trained network teaches another one on unlabelled images."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ Losses = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Distillation:
-    """Who teaches, and how."""
+    """The teacher and the settings of distillation."""
 
-    teacher: str  # what save_pretrained wrote, a folder or a name on the hub
-    sha256: str  # of its weights
-    temperature: float = 1.0  # of both softmaxes
-    source: bool = True  # learn from labelled source images, too
+    teacher: str  # Trained network: a folder of save_pretrained, or a name on the hub.
+    sha256: str  # Checksum of the teacher's weights.
+    temperature: float = 1.0  # Temperature of both softmaxes.
+    source: bool = True  # Also learn from labelled source images.
 
 
 def distillation_step(
@@ -38,10 +38,10 @@ def distillation_step(
     teacher: Callable[[Tensor], Tensor],
     settings: Distillation,
 ) -> Losses:
-    """Learn what a trained network says of target images (Hinton et al., 2015).
+    """Learn a trained network's predictions on target images (Hinton et al., 2015).
 
-    The teacher, from RGB in [0, 1] to low-resolution logits, sees them clean, the student under
-    strong augmentation. Running statistics follow clean target images.
+    The teacher maps RGB in [0, 1] to low-resolution logits. It sees clean images, and the student
+    sees them with strong augmentation. Running statistics follow clean target images.
     """
     segmenter, normalize, targets = networks.segmenter, networks.normalize, batch.target_images
     losses: Losses = {}
@@ -61,7 +61,7 @@ def distillation_step(
 
 
 def _loss(output: BiSeNetOutput, taught: Tensor, images: Tensor, temperature: float) -> Tensor:
-    """Divergence of all three outputs from the teacher's, at the size of the images."""
+    """Sum of the divergences of all three outputs from the teacher, at image size."""
     every_pixel = images.new_ones(len(images), *images.shape[-2:])
     losses = [
         distillation(logits, taught, temperature=temperature, pixel_weights=every_pixel)

@@ -1,4 +1,4 @@
-"""One device or several processes, and in which precision."""
+"""Set up processes, devices and precision."""
 
 import os
 from collections.abc import Mapping
@@ -17,15 +17,15 @@ Precision = Literal["32-true", "bf16-mixed"]
 
 
 def open_fabric(precision: Precision = "32-true") -> Fabric:
-    """One process, or all that ``torchrun`` has started, each with a GPU where there are any.
+    """Start one process, or join all processes of ``torchrun``. Each uses a GPU if there is one.
 
     DDP must not copy the buffers of process 0 to the others (``forward_sync_buffers``). A step has
-    two passes; autograd refuses buffers that change between a pass and its backward pass, and the
-    statistics of all other processes would be lost.
-    ``batch_norm.average_running_statistics`` replaces that copy.
+    two forward passes, and autograd refuses buffers that change between a forward pass and its
+    backward pass. The copy would also lose the statistics of all other processes.
+    ``batch_norm.average_running_statistics`` replaces it.
 
-    DDP has to look for unused parameters: the auxiliary heads have no loss on the target, and some
-    backbones have a stage that no feature comes from.
+    DDP has to look for unused parameters. The auxiliary heads have no loss on the target, and some
+    backbones have a stage whose features are not used.
     """
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     nodes = int(os.environ.get("WORLD_SIZE", 1)) // processes
@@ -51,6 +51,6 @@ def open_fabric(precision: Precision = "32-true") -> Fabric:
 
 
 def mean_losses(fabric: Fabric, losses: Mapping[str, Tensor]) -> dict[str, float]:
-    """The mean of each loss over the processes; NaN in one of them is NaN in all."""
+    """The mean of each loss over the processes. NaN in one process gives NaN."""
     means = torch.as_tensor(fabric.all_reduce(torch.stack([*losses.values()]), reduce_op="mean"))
     return dict(zip(losses, means.tolist(), strict=True))

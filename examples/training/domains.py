@@ -1,4 +1,4 @@
-"""The two domains of a training: their data sets, their classes, and what their labels hold."""
+"""The two domains of a training: their data sets, classes and labels."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -36,22 +36,22 @@ class Domains(NamedTuple):
     """The data sets that a network learns from and is evaluated on."""
 
     labelled: SegmentationFolder
-    """The source, or for the oracle the target."""
+    """Images of the source, or of the target for the oracle."""
     unlabelled: SegmentationFolder
-    """The target's training images."""
+    """Training images of the target."""
     held_out: SegmentationFolder
-    """The target's images for evaluation, at full size with labels."""
+    """Target images for evaluation, at full size with labels."""
     target: Name
-    """Which data set the target is."""
+    """Name of the target data set."""
     class_weights: Tensor
-    """``(K,)`` of the labelled images, on this process's device."""
+    """``(K,)`` from the labelled images, on the device of this process."""
     labels: Labels
-    """Which domain is labelled; with ``"none"``, unlabelled images stand for the labelled ones."""
+    """Which domain is labelled. With ``"none"``, ``labelled`` holds the unlabelled images."""
     classes: tuple[Class, ...]
-    """K of them, those of both domains."""
+    """The K classes, which both domains share."""
 
 
-_SOURCES: dict[Name, tuple[str, ...]] = {  # the first of these splits that there is
+_SOURCES: dict[Name, tuple[str, ...]] = {  # the first split that exists is used
     "gta5": ("all",),
     "synthia": ("all",),
     "folder": ("all", "train"),
@@ -63,20 +63,20 @@ HELD_OUT: dict[Name, tuple[str, ...]] = {
     "camvid": ("test",),  # its validation split is one clip of near duplicates
     "folder": ("val", "test"),
 }
-"""The targets, and of each the splits that it may be evaluated on, the first that there is."""
+"""The known targets and their splits for evaluation. The first split that exists is used."""
 
 
 def open_domains(fabric: Fabric, config: TrainingConfig, *, labels: Labels = "source") -> Domains:
-    """Open source and target, recognised by their layout; the toy city if no root is given.
+    """Open source and target, and detect their data sets. Without roots, open the toy city.
 
-    ``labels="target"`` is for the oracle, which learns from the target's labels. The toy city is
-    drawn if it is not there yet.
+    ``labels="target"`` is for the oracle, which learns from target labels. The toy city is drawn if
+    it does not exist yet.
 
     Raises:
-        FileNotFoundError: if a root has the layout of no data set, or images lack labels.
-        ValueError: if one root is missing, its data set is not known for that domain or lacks a
-            split, the two have other classes, no held-out pixel has one, or a held-out image is
-            too large.
+        FileNotFoundError: if a root has no known layout, or images lack labels.
+        ValueError: if only one root is given, a data set cannot be used for its domain or lacks a
+            split, the domains have different classes, no held-out pixel has a class, or a held-out
+            image is too large.
     """
     source_root, target_root = config.source_root, config.target_root
     if source_root is None and target_root is None:
@@ -104,11 +104,11 @@ def open_domains(fabric: Fabric, config: TrainingConfig, *, labels: Labels = "so
 
 
 def open_target_alone(fabric: Fabric, config: TrainingConfig) -> Domains:
-    """Open the target for a training without a source; the toy city's if no root is given.
+    """Open the target for a training without a source. Without a root, open the toy city's target.
 
     Raises:
-        FileNotFoundError: if the root has the layout of no data set, or held-out images no label.
-        ValueError: if there is a source root, its data set is no target or lacks a split, no
+        FileNotFoundError: if the root has no known layout, or held-out images lack labels.
+        ValueError: if a source root is given, the data set cannot be a target or lacks a split, no
             held-out pixel has a class, or a held-out image is too large.
     """
     if config.source_root is not None:
@@ -127,10 +127,10 @@ def open_target_alone(fabric: Fabric, config: TrainingConfig) -> Domains:
 
 
 def detect_target(root: Path) -> Name:
-    """Tell which data set a root holds, out of those that may be targets.
+    """Detect which target data set a root holds.
 
     Raises:
-        ValueError: if it is none of them.
+        ValueError: if the data set is not a known target.
     """
     name = detect(root)
     if name not in HELD_OUT:
@@ -148,7 +148,7 @@ def _open_held_out(target: Name, root: Path) -> SegmentationFolder:
 def _classes_of_both(
     source: Name, source_root: Path, target: Name, target_root: Path
 ) -> tuple[Class, ...]:
-    """Those of the target, which has to have the source's names in the source's order."""
+    """The classes of the target. The source must have the same names in the same order."""
     classes, others = classes_of(target, target_root), classes_of(source, source_root)
     names, other_names = ([each.name for each in some] for some in (classes, others))
     if names != other_names:
@@ -162,10 +162,10 @@ def _classes_of_both(
 
 
 def split_reader(name: Name, root: Path, wanted: tuple[str, ...]) -> Reader:
-    """The first of the wanted splits that has images.
+    """Return the reader of the first wanted split that has images.
 
     Raises:
-        ValueError: if none has.
+        ValueError: if no wanted split has images.
     """
     readers = split_readers(name, root)
     declared = {split: readers[split] for split in wanted if split in readers}
@@ -175,21 +175,21 @@ def split_reader(name: Name, root: Path, wanted: tuple[str, ...]) -> Reader:
     empty = "".join(f"; {error}" for error in map(_missing, declared.values()))
     raise ValueError(
         f"expected the split {' or '.join(wanted)} in {root}, got {found}{empty}; "
-        "docs/your-data.md tells the splits that a training needs"
+        "docs/your-data.md lists the splits that a training needs"
     )
 
 
 def _missing(read: Reader) -> str:
-    """Where a split without images was expected."""
+    """Say where the images of a missing split were expected."""
     try:
         read(labels=False)
     except FileNotFoundError as error:
         return str(error)
-    return "but its images have come just now"
+    return "but its images exist now"
 
 
 def _open(read: Reader, **options: Any) -> SegmentationFolder:
-    """Open a split with its labels; say so where it would do to leave out images without one."""
+    """Open a split with labels. The error says if it helps to skip images without a label."""
     try:
         return read(**options)
     except FileNotFoundError as error:
@@ -204,9 +204,9 @@ def _open(read: Reader, **options: Any) -> SegmentationFolder:
 def _class_weights(
     fabric: Fabric, labelled: SegmentationFolder, num_classes: int, samples: int = 500
 ) -> Tensor:
-    """``1 / ln(1.02 + frequency)`` of each class, ``(K,)``, estimated on some of the labels.
+    """Estimate ``1 / ln(1.02 + frequency)`` of each class, ``(K,)``, from some of the labels.
 
-    The first process reads them for all.
+    The first process reads the labels for all processes.
 
     Reference: Paszke et al., *ENet: A Deep Neural Network Architecture for Real-Time Semantic
     Segmentation*, 2016.
@@ -222,22 +222,22 @@ def _class_weights(
     counts = fabric.broadcast(counts)[:num_classes]
     if not counts.any():
         raise ValueError(
-            f"expected pixels of a class in the labels of {labelled.images[0].parent}, got ignored "
-            "ones alone; examples/check_data.py tells what the labels hold"
+            f"expected pixels of a class in the labels of {labelled.images[0].parent}, got only "
+            "ignored pixels; examples/check_data.py shows what the labels hold"
         )
     return (1 / torch.log(1.02 + counts / counts.sum())).to(fabric.device)
 
 
 def labelled_counts(fabric: Fabric, config: TrainingConfig, domains: Domains) -> Tensor:
-    """The pixels of each class in each labelled image, ``(N, K)``, kept in a file of the output."""
+    """Pixels of each class in each labelled image, ``(N, K)``, cached in the output folder."""
     data, (height, width) = domains.labelled, config.size
     cache = config.output / f"class_counts-{domains.labels}-{height}x{width}.json"
-    with fabric.rank_zero_first():  # the others read what it has counted
+    with fabric.rank_zero_first():  # the other processes read the cache
         labels = map(data.read_label, range(len(data)))
         return class_counts(labels, len(domains.classes), cache=cache)
 
 
 def evenly_spaced(length: int, count: int) -> list[int]:
-    """At most ``count`` indices of ``length`` samples, spread over all of them, from the first."""
+    """Choose up to ``count`` evenly spaced indices of ``length`` samples, beginning with 0."""
     count = min(count, length)
     return [place * length // count for place in range(count)]

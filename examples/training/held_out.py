@@ -1,4 +1,4 @@
-"""Whether held-out images can be scored: told before the work, out of a few bytes a file."""
+"""Check before a training whether held-out images can be scored. This reads little data."""
 
 from PIL import Image
 
@@ -10,7 +10,7 @@ MOST_PIXELS = 34_000_000  # 8192x4096, whose logits and features take up to 9 GB
 
 
 def require_labels(held_out: SegmentationFolder) -> None:
-    """Refuse a split that nothing can be scored by; as a rule its first label tells.
+    """Refuse a split without labelled pixels. Usually it is enough to read the first label.
 
     Raises:
         ValueError: if no pixel has a class.
@@ -24,7 +24,7 @@ def require_labels(held_out: SegmentationFolder) -> None:
 
 
 def require_few_pixels(held_out: SegmentationFolder) -> None:
-    """Refuse images that are too large to predict; the files' headers tell.
+    """Refuse images that are too large for prediction. Only file headers are read.
 
     Raises:
         OSError: if a header cannot be read.
@@ -39,13 +39,13 @@ def require_few_pixels(held_out: SegmentationFolder) -> None:
 
 
 def require_memory(height: int, width: int) -> None:
-    """Refuse a size whose logits would take too much memory.
+    """Refuse a size whose logits would need too much memory.
 
     Raises:
         ValueError: if it has too many pixels.
     """
     if height * width > MOST_PIXELS:
         raise ValueError(
-            f"expected at most {MOST_PIXELS:,} pixels, which take up to 9 GB of memory, got "
+            f"expected at most {MOST_PIXELS:,} pixels, which need up to 9 GB of memory, got "
             f"{width}x{height}; make the image smaller"
         )

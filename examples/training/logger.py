@@ -1,4 +1,4 @@
-"""What a training shows while it runs: a progress bar, and curves for TensorBoard."""
+"""Output of a running training: a progress bar, and curves for TensorBoard."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,12 +15,12 @@ __all__ = ["TrainingLogger"]
 
 
 class TrainingLogger:
-    """Write the curves of one training to ``FOLDER/logs/NAME``; only the first process writes.
+    """Write the curves of one training to ``FOLDER/logs/NAME``. Only the first process writes.
 
-    Use it as a context manager, so that the curves of a training that diverges are kept.
+    Use it as a context manager. Then the curves are kept even if the training diverges.
 
     Attributes:
-        remark: a few words to show behind the losses.
+        remark: text to show after the losses.
     """
 
     remark = ""
@@ -36,15 +36,15 @@ class TrainingLogger:
         self.progress = Progress(*columns, disable=not self.enabled)
 
     def start(self, step: int) -> None:
-        """Begin after ``step``; curves of an earlier run beyond it are removed."""
+        """Begin after ``step``. Later points of an earlier run's curves are removed."""
         self.tensorboard = TensorBoardLogger(self.folder, "logs", self.name, purge_step=step + 1)
         self.progress.start()
         self.task = self.progress.add_task(self.name, total=self.steps, completed=step, text="")
         if step:
-            self.progress.console.print(f"{self.name}: going on after step {step}", markup=False)
+            self.progress.console.print(f"{self.name}: continuing after step {step}", markup=False)
 
     def log(self, values: Mapping[str, float], step: int) -> None:
-        """Draw values as curves. Show those without a ``/`` in their name behind the bar."""
+        """Add values to the curves. Values without ``/`` in their name also appear at the bar."""
         self.tensorboard.log_metrics(values, step)
         losses = [f"{key} {value:.3f}" for key, value in values.items() if "/" not in key]
         if losses:
@@ -52,14 +52,14 @@ class TrainingLogger:
             self.progress.update(self.task, completed=step, text=text)
 
     def warn(self, message: str, step: int) -> None:
-        """Print a warning above the bar, and keep it as TensorBoard's text."""
+        """Print a warning above the bar, and store it as text for TensorBoard."""
         if self.enabled:
             self.tensorboard.experiment.add_text("warnings", message, step)
             text = f"{self.name}: {message}"
             self.progress.console.print(text, style="bold yellow", markup=False)
 
     def picture(self, name: str, pixels: NDArray[np.uint8], step: int) -> None:
-        """Keep an RGB picture ``(H, W, 3)``."""
+        """Store an RGB picture ``(H, W, 3)`` for TensorBoard."""
         if self.enabled:
             self.tensorboard.experiment.add_image(name, pixels, step, dataformats="HWC")
 

@@ -19,20 +19,20 @@ __all__ = ["Networks", "upsample"]
 
 
 class Networks:
-    """Put both networks on this process's device, ready to train.
+    """Put both networks on the device of this process, ready to train.
 
     Args:
         fabric: wraps the networks.
-        config: its ``steps`` are those of the schedules, (1 - t / steps)^0.9.
+        config: its ``steps`` set the schedules, (1 - t / steps)^0.9.
         network: the segmenter.
-        discriminator: idles in rows without one.
-        optimizers: that of the segmenter, that of the discriminator.
+        discriminator: the discriminator. Rows without an adversarial loss do not use it.
+        optimizers: the optimizer of the segmenter, then that of the discriminator.
 
     Attributes:
         network: the segmenter itself.
-        segmenter: the segmenter, wrapped by Fabric; call this one in training.
-        discriminator: the same of the discriminator.
-        normalize: from RGB in [0, 1] to what the backbone expects.
+        segmenter: the segmenter, wrapped by Fabric. Call this one in training.
+        discriminator: the discriminator, wrapped by Fabric.
+        normalize: maps RGB in [0, 1] to the input that the backbone expects.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Networks:
         if config.sync_batch_norm:
             convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
         for module in (network, discriminator):
-            module.to(memory_format=torch.channels_last)  # half the time on a CPU
+            module.to(memory_format=torch.channels_last)  # halves the time on a CPU
         self.network = network
         self.segmenter, _ = fabric.setup(network, optimizers[0])
         self.discriminator, _ = fabric.setup(discriminator, optimizers[1])
@@ -56,14 +56,14 @@ class Networks:
 
     @property
     def parts(self) -> dict[str, Any]:
-        """All that training changes, by name, for a checkpoint."""
+        """Everything that training changes, by name, for a checkpoint."""
         names = "segmenter", "discriminator"
         stateful = chain((self.segmenter, self.discriminator), self.optimizers, self.schedules)
         kinds = "", " optimizer", " schedule"
         return dict(zip((n + kind for kind in kinds for n in names), stateful, strict=True))
 
     def gradient_norms(self) -> dict[str, float]:
-        """Euclidean norms of the gradients that the last step left; 0 without any."""
+        """Euclidean norms of the gradients of the last step; 0 without gradients."""
         norms = {}
         for name, module in (("segmenter", self.segmenter), ("discriminator", self.discriminator)):
             gradients = [each.grad for each in module.parameters() if each.grad is not None]
@@ -71,12 +71,12 @@ class Networks:
         return norms
 
     def zero_grad(self) -> None:
-        """Forget the gradients of both networks."""
+        """Reset the gradients of both networks."""
         for optimizer in self.optimizers:
             optimizer.zero_grad()
 
     def optimizer_step(self) -> dict[str, float]:
-        """Step optimizers and schedules; return the learning rate that the segmenter had."""
+        """Step optimizers and schedules. Return the segmenter's learning rate of this step."""
         learning_rate = self.schedules[0].get_last_lr()[0]
         for optimizer, schedule in zip(self.optimizers, self.schedules, strict=True):
             optimizer.step()
@@ -85,5 +85,5 @@ class Networks:
 
 
 def upsample(logits: Tensor, images: Tensor) -> Tensor:
-    """Bring low-resolution logits to the size of the images, as BiSeNet does by itself."""
+    """Upsample low-resolution logits to the size of the images, as BiSeNet does."""
     return F.interpolate(logits, images.shape[-2:], mode="bilinear", align_corners=False)

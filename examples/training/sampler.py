@@ -1,4 +1,4 @@
-"""Which sample comes when, as a function of nothing but a seed and a position."""
+"""A sampler whose order depends only on a seed and a position."""
 
 from collections.abc import Iterator
 
@@ -9,25 +9,27 @@ __all__ = ["PositionSampler"]
 
 
 class PositionSampler(Sampler[int]):
-    """Random indices for a whole training run, which can start at any position of it.
+    """Random indices for a whole training run. It can start at any position.
 
-    The run's positions 0 to ``stop`` go through the data again and again, shuffled anew each time
-    by ``(seed, pass)``. Nothing else decides: not the number of workers, what was drawn before, or
-    a generator's state. So a run is resumed by its step alone, with ``start`` the number of samples
-    that all processes together have taken, and ``world`` processes with batches of ``b`` see in
-    each step what one process with a batch of ``world * b`` sees. Tell Fabric to leave it in place,
+    The positions 0 to ``stop`` pass through the data again and again. The seed and the number of
+    the pass determine the order of each pass. Nothing else changes it: not the number of workers,
+    earlier draws, or the state of a generator. To resume a run, set ``start`` to the number of
+    samples that all processes have taken together.
+
+    In each step, ``world`` processes with batches of ``b`` see the same samples as one process with
+    a batch of ``world * b``. Fabric must not replace this sampler: call
     ``setup_dataloaders(..., use_distributed_sampler=False)``.
 
     Args:
-        length: how many samples the data set has.
-        start: the first position.
-        stop: the position after the last one.
-        seed: decides on the order.
-        rank: which of the processes this is; it takes every ``world``-th position.
-        world: how many processes there are.
+        length: number of samples in the data set.
+        start: first position.
+        stop: position after the last one.
+        seed: determines the order.
+        rank: index of this process. It takes every ``world``-th position.
+        world: number of processes.
 
     Raises:
-        ValueError: if there is no sample or position, or a negative one.
+        ValueError: if there are no samples, or another argument is out of range.
 
     Example:
         >>> whole = list(PositionSampler(5, stop=12))

@@ -1,4 +1,4 @@
-"""A teacher, the moving average of a network, and what a student learns from its labels."""
+"""Self-training: a moving-average teacher, and the losses of its student."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,18 +30,18 @@ __all__ = [
 
 @dataclass(frozen=True)
 class SelfTraining:
-    """What a student learns from its teacher."""
+    """Settings of self-training."""
 
-    class_mix: bool = True  # paste half of the classes of source images onto target images
-    masked: bool = True  # learn from masked target images, too
-    strong: bool = True  # change the colours of the student's target images, and blur them
-    teacher_decay: float = 0.99  # of the moving average, in [0, 1]
-    confidence: float = 0.968  # images count by the share of pixels that the teacher is so sure of
-    block_size: int = 16  # side of the masked blocks in pixels
-    mask_ratio: float = 0.7  # share of the blocks that are masked
+    class_mix: bool = True  # Paste half of the classes of source images onto target images.
+    masked: bool = True  # Also learn from masked target images.
+    strong: bool = True  # Apply colour jitter and blur to the student's target images.
+    teacher_decay: float = 0.99  # Decay of the moving average, in [0, 1].
+    confidence: float = 0.968  # Images are weighted by their share of pixels above this confidence.
+    block_size: int = 16  # Side of the masked blocks, in pixels.
+    mask_ratio: float = 0.7  # Share of the blocks that are masked.
 
     def __post_init__(self) -> None:
-        """Refuse now what would otherwise fail after the warm-up."""
+        """Refuse invalid settings before the warm-up starts."""
         shares = self.teacher_decay, self.confidence, self.mask_ratio
         if not all(0 <= share <= 1 for share in shares) or self.block_size < 1:
             raise ValueError(
@@ -51,14 +51,14 @@ class SelfTraining:
 
 
 def build_teacher(network: BiSeNet, settings: SelfTraining) -> AveragedModel:
-    """The moving average of a network, in evaluation mode and without gradients."""
+    """Build the moving average of a network, in evaluation mode and without gradients."""
     average = ramped_ema(settings.teacher_decay)
     teacher = AveragedModel(network, multi_avg_fn=average, use_buffers=True)
     return teacher.eval().requires_grad_(False)
 
 
 def update_teacher(fabric: Fabric, teacher: AveragedModel, student: BiSeNet) -> None:
-    """Take in the student after a step; the teacher stays the same in all processes."""
+    """Update the teacher after a step. It stays the same in all processes."""
     teacher.update_parameters(student)
     average_running_statistics(fabric, teacher)
 
@@ -70,10 +70,10 @@ def student_views(
     normalize: Callable[[Tensor], Tensor],
     settings: SelfTraining,
 ) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
-    """What the student sees: normalised images, their labels, and the weight of each pixel.
+    """Input of the student: normalised images, their labels, and the weight of each pixel.
 
-    Pasted pixels have the class weights of the source's loss. Pixels that the teacher labels have
-    none: it finds too much of the rare classes already.
+    Pasted source pixels get the class weights of the source loss. Pixels with pseudo-labels get
+    none, because the teacher already finds too many pixels of rare classes.
     """
     targets = batch.target_images
     strong = strong_augmentation(targets.shape[-2:]) if settings.strong else nn.Identity()
@@ -86,7 +86,7 @@ def student_views(
         views = {"mixed": (normalize(strong(mixed.images)), mixed.labels, pixel_weights)}
     else:
         views = {"target": (normalize(strong(targets)), pseudo_labels, weights)}
-    if settings.masked:  # by 0, which is the mean after normalisation
+    if settings.masked:  # by 0, the mean after normalisation
         size, ratio = settings.block_size, settings.mask_ratio
         masked = block_mask(normalize(strong(targets)), 0.0, block_size=size, ratio=ratio)
         views["masked"] = masked, pseudo_labels, weights
@@ -94,14 +94,14 @@ def student_views(
 
 
 def relative_weights(labels: Tensor, class_weights: Tensor) -> Tensor:
-    """The class weight of each labelled pixel over their mean, ``(B, H, W)``."""
+    """Class weights of the labelled pixels, divided by their mean, ``(B, H, W)``."""
     labelled = labels != IGNORE_INDEX
     weights = class_weights[labels.where(labelled, 0)]
     return weights / weights[labelled].mean()
 
 
 def pseudo_label_loss(output: BiSeNetOutput, labels: Tensor, pixel_weights: Tensor) -> Tensor:
-    """Weighted cross entropy of all three outputs, over the number of labelled pixels."""
+    """Weighted cross entropy of all three outputs, divided by the number of labelled pixels."""
     losses = [
         (pixel_weights * upsampled_cross_entropy(logits, labels, reduction="none")).sum()
         for logits in (output.logits, *(output.auxiliary or ()))
@@ -110,7 +110,7 @@ def pseudo_label_loss(output: BiSeNetOutput, labels: Tensor, pixel_weights: Tens
 
 
 def strong_augmentation(size: Sequence[int]) -> AugmentationSequential:
-    """That of DACS: colours, and blur with a kernel of a tenth of the image's sides."""
+    """The augmentation of DACS: colour jitter, and blur with a kernel of a tenth of each side."""
     kernel = tuple(2 * (side // 20) + 1 for side in size)
     return AugmentationSequential(
         ColorJitter(0.25, 0.25, 0.25, 0.25, p=0.8),

@@ -49,7 +49,7 @@ def test_a_file_never_replaces_a_folder(tmp_path):
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "weights").touch()
     with (
-        pytest.raises(IsADirectoryError, match=r"in the place of a file, got .*runs"),
+        pytest.raises(IsADirectoryError, match=r"a path for a file, got the folder .*runs"),
         atomic_path(tmp_path / "runs") as partial,
     ):
         partial.touch()

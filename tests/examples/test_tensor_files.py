@@ -52,7 +52,7 @@ def test_torch_itself_would_not_notice(tmp_path):
     content[place] ^= 1
     file.write_bytes(content)
     assert torch.load(file, weights_only=True)["a"].any()
-    with pytest.raises(ValueError, match=rf"{file}.*data/0 is damaged; write or fetch it anew"):
+    with pytest.raises(ValueError, match=rf"{file}.*data/0 is damaged; write or download it"):
         load_tensors(file)
 
 
@@ -92,7 +92,7 @@ class Malice:
         ("text.safetensors", b"expected hello", "header"),
         ("pickle.pt", pickle.dumps({"a": 1}), "torch.load cannot read it"),
         ("code.pt", pickle.dumps(Malice()), "torch.load cannot read it"),
-        ("cut.pt", b"PK\3\4" + bytes(99), "the end of it is missing"),
+        ("cut.pt", b"PK\3\4" + bytes(99), "the end of the file is missing"),
         (
             "long.safetensors",
             (10**12).to_bytes(8, "little") + b"{}",

@@ -47,5 +47,5 @@ def test_every_name_has_readers(tmp_path):
 
 
 def test_ids_are_for_ones_own_alone(tmp_path):
-    with pytest.raises(ValueError, match="folder alone, gta5 has its own"):
+    with pytest.raises(ValueError, match="folder only, gta5 has its own"):
         split_readers("gta5", tmp_path, ids={0: 0})

@@ -112,7 +112,7 @@ ROAD = '\n[[classes]]\nname = "road"\ncolor = [1, 2, 3]'
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "the labels' ids to be told by ids or by train_ids = true, got 'neither'"),
+        ("", "the labels' ids to be given by ids or by train_ids = true, got 'neither'"),
         ("train_ids = true\nids = { 0 = 0 }", "got 'both'"),
         ("train_ids = false", "got 'neither'"),
         ("train_ids = 1", "train_ids to be true or false, got 1"),
@@ -152,13 +152,13 @@ ROAD = '\n[[classes]]\nname = "road"\ncolor = [1, 2, 3]'
         ),
         (
             "train_ids = true" + ROAD.replace("road", "mIoU"),
-            "name of class 0 to be another than mIoU and pixel accuracy, .* got 'mIoU'",
+            "name of class 0 to be different from mIoU and pixel accuracy, .* got 'mIoU'",
         ),
         ("train_ids = true" + ROAD.replace("road", "pixel accuracy"), "got 'pixel accuracy'"),
         ("train_ids = true" + ROAD.replace("3]", "3.5]"), "color of class 0 .* 0 to 255, got"),
         ("train_ids = true" + ROAD.replace("3]", "256]"), "color of class 0 .* 0 to 255, got"),
         ("train_ids = true" + ROAD.replace(", 3]", "]"), r"got \[1, 2\]"),
-        ("train_ids = true" + 2 * ROAD, "name of class 1 to be another than that of road"),
+        ("train_ids = true" + 2 * ROAD, "name of class 1 to be different from that of road"),
         ("train_ids = true" + ROAD + ROAD.replace("road", "car"), "color of class 1 .* of road"),
         ("train_ids = yes", "to be TOML, got something else"),
         (f"a = {10**5 * '['}", "to be TOML, got something else"),

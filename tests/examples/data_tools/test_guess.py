@@ -105,7 +105,7 @@ def test_foreign_ids_under_known_names_are_refused(tmp_path):
 def test_what_may_be_two_is_refused(tmp_path):
     write_cityscapes(tmp_path)
     write_idd(tmp_path)
-    with pytest.raises(ValueError, match="what may be idd or cityscapes; describe"):
+    with pytest.raises(ValueError, match="layout of idd or cityscapes; describe"):
         detect(tmp_path)
 
 

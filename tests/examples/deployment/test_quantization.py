@@ -64,7 +64,7 @@ MIOU, TIMES = {"float": 40.0, "int8": 39.6}, {"float": 20.0, "int8": 10.0}
     [
         (MIOU, TIMES, []),
         (MIOU | {"int8": 41.0}, TIMES, []),
-        (MIOU, TIMES | {"int8": 20.0}, ["int8 is slower here: 20.0 ms an image, float 20.0"]),
+        (MIOU, TIMES | {"int8": 20.0}, ["int8 is slower here: 20.0 ms per image, float 20.0"]),
         (MIOU | {"int8": 39.4}, TIMES, ["int8 is worse: it loses 0.6 points of mIoU"]),
         (dict.fromkeys(MIOU, np.nan), TIMES, []),
     ],

@@ -91,7 +91,7 @@ def test_a_network_of_other_images_is_refused(tmp_path, channels):
     network.save_pretrained(tmp_path / "other")
     other = str(tmp_path / "other")
     assert load_checkpoint(other, channels=None).network.in_channels == channels
-    with pytest.raises(ValueError, match=f"of {7 - channels} channels, got one of {channels} in"):
+    with pytest.raises(ValueError, match=f"{7 - channels} image channels, got one for {channels}"):
         load_checkpoint(other, channels=7 - channels)
 
 
@@ -156,7 +156,7 @@ class TestClasses:
             ([{"name": "road", "color": [0, 0, 256]}] * 3, "color of class 0 .* 0 to 255, got"),
             ([{"name": "road", "color": [0, 0]}] * 3, r"color of class 0 .* got \[0, 0\]"),
             ([{"name": "road", "color": None}] * 3, "color of class 0 .* got None"),
-            (named("road", "road", "sky"), "name of class 1 to be another than that of road"),
+            (named("road", "road", "sky"), "name of class 1 to be different from that of road"),
             ([each | {"color": [1, 2, 3]} for each in named("a", "b", "c")], "color of class 1"),
             (named("road", "a\nb", "sky"), "name of class 1 to be a line of text"),
             (named("road", 3, "sky"), "name of class 1 to be a line of text, got 3"),

@@ -230,7 +230,7 @@ def test_a_teacher_is_unsure_in_the_mean_and_not_at_once():
 def test_without_labels_the_line_says_what_to_try():
     monitor = CollapseMonitor(window=1)
     (line,) = monitor.update(taught(**{CONFIDENT: 0.0}))
-    assert line.startswith("step 1: no label: the teacher is sure of hardly a pixel")
+    assert line.startswith("step 1: no label: the teacher is confident of almost no pixel")
     assert "lengthen the warm-up" in line
     assert line.endswith(f"({monitor.text()})")
     assert monitor.text().startswith("confident 0%, entropy ")

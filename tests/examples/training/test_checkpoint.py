@@ -277,8 +277,8 @@ def test_who_stops_a_training_is_told_where_it_goes_on(fabric, config):
             train_and_raise(error, steps)
         return getattr(caught.value, "__notes__", [])
 
-    begin = "the same command goes on with the-row at its beginning"
+    begin = "the same command continues the-row from the beginning"
     assert stopped(KeyboardInterrupt()) == [begin]
-    step_2 = "the same command goes on with the-row after step 2"
+    step_2 = "the same command continues the-row after step 2"
     assert stopped(KeyboardInterrupt(), 1, 2) == [step_2]
     assert stopped(FloatingPointError(), 1) == []

@@ -29,7 +29,7 @@ def test_steps_that_are_done_again_are_shown_once(fabric, tmp_path, capsys):
     points = [(event.step, event.value) for event in curves(tmp_path).Scalars("loss")]
     assert points == [(1, 0.0), (2, 1.0), (3, 20.0), (4, 30.0), (5, 40.0), (6, 50.0)]
     printed = capsys.readouterr().out
-    assert "row: going on after step 2" in printed
+    assert "row: continuing after step 2" in printed
     assert "loss 50.000" in printed
 
 
