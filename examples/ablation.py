@@ -1,17 +1,17 @@
-r"""The table of the study: each row over several seeds, what it gained, and what it cost.
+r"""Train the rows of the study over several seeds: what each gains, and what it costs.
 
     python examples/ablation.py
 
-trains the rows of ``study.recipes.STUDY`` on the toy city, seed by seed, and writes the tables
-``results.md``, all figures ``results.json``, and the picture ``comparison.png``. A stopped run goes
-on with the same command, and ``--seeds 0 1 2`` adds seeds to it. On real data, with the settings of
+trains the rows of ``study.recipes.STUDY`` on the toy city, seed by seed. It writes tables to
+``results.md``, all figures to ``results.json`` and a picture to ``comparison.png``. The same
+command resumes a stopped run, and ``--seeds 0 1 2`` adds seeds. On real data, with the settings of
 ``gta2city.py``:
 
     python examples/ablation.py --source-root GTA5 --target-root cityscapes --size 512 1024 \
         --backbone resnet18 --pretrained --steps 40000 --warmup-steps 2000 --learning-rate 4e-4
 
-All rows take equal steps from the same seed; unless they say otherwise, they have the same
-augmentation. ``no adaptation`` is 0 and ``target only`` 100 % of the gap recovered.
+All rows take the same number of steps from the same seed. They share one augmentation unless noted.
+The gap recovered is 0 % for ``no adaptation`` and 100 % for ``target only``.
 """
 
 from collections.abc import Mapping
@@ -36,14 +36,14 @@ PICTURED = ("target only", "no adaptation", "light D", "light D + FDA 0.10")
 
 @dataclass(frozen=True)
 class Config:
-    """Settings of all rows, and which of them to train."""
+    """Which rows to train, and the settings of all rows."""
 
     training: TrainingConfig = field(
         default_factory=lambda: TrainingConfig(output=Path("runs/ablation"))
     )
-    seeds: tuple[int, ...] = (0,)  # in place of --seed
-    rows: tuple[str, ...] = tuple(STUDY)  # some of study.recipes.ROWS
-    evaluate_every: int = 100  # steps between evaluations, for the choice of a step; 0 for none
+    seeds: tuple[int, ...] = (0,)  # Seeds to train each row with, instead of --seed.
+    rows: tuple[str, ...] = tuple(STUDY)  # Names in study.recipes.ROWS.
+    evaluate_every: int = 100  # Steps between evaluations. 0 for none.
 
     def __post_init__(self) -> None:
         """Refuse an unknown row, and nothing to do."""

@@ -1,16 +1,16 @@
 r"""Look through a data set before training on it.
 
-    python examples/check_data.py data/GTA5 --report runs/gta5.json
+    python examples/check_data.py data/GTA5 --output runs/gta5.json
 
-reads every image and label as training would, in parallel. It tells what is missing, broken, of a
-wrong kind or of two sizes, which ids are unknown, and how often each class occurs. It exits with 1
-if something has to be repaired or skipped, and with 2 if it could not look. The readers skip what
-the report lists:
+reads every image and label as training would, in parallel. It reports what is missing, broken, of a
+wrong kind or of two sizes, which ids are unknown, and how often each class occurs. The exit status
+is 1 if something must be repaired or skipped, and 2 if the check could not run. The readers skip
+what the report lists:
 
     GTA5("data/GTA5", skip=Path("runs/gta5.json"))
 
-Own data tells in ROOT/data_set.toml what it is, which docs/your-data.md shows. If it lies in
-ROOT/images and ROOT/labels, the train id of each id in the labels is enough:
+Your own data set is described by ROOT/data_set.toml (docs/your-data.md). If it has only ROOT/images
+and ROOT/labels, give the train id of each id in the labels:
 
     python examples/check_data.py ROOT --ids 0 0 128 1 255 255
 """
@@ -29,7 +29,7 @@ from command_line import console, run_script
 from data_tools.catalogue import Name, Reader, classes_of, on_disk, split_readers
 from data_tools.guess import name_of
 from data_tools.inspection import WARNINGS, Inspection, Problem, inspect_split
-from files import write_json
+from files import refuse_existing, write_json
 from uda_seg.datasets import IGNORE_INDEX
 
 __all__ = ["Config", "inspect_splits", "main"]
@@ -40,29 +40,35 @@ class Config:
     """Settings of a check."""
 
     root: tyro.conf.Positional[Path]
-    """Folder of the data set, as its reader takes it."""
+    """Folder of the data set, as its reader expects it."""
     data_set: Name | None = None
-    """Which one it is; by default a ``folder`` if there are ids or a description, else what names
-    and folders tell that only one data set has."""
+    """Layout of the data set. By default it is guessed: a ``folder`` if there are ids or a
+    description, else the layout that names and folders show."""
     ids: dict[int, int] | None = None
-    """For a folder of one's own without a description, pairs of an id in the labels and its train
-    id; with --data-set folder alone, Cityscapes' train ids."""
-    report: Path = Path("runs/check_data.json")
-    """Where to write the report in full, as JSON."""
+    """Pairs of an id in the labels and its train id, for a folder without a description. With
+    --data-set folder and no ids, the labels hold Cityscapes' train ids."""
+    output: Path = Path("runs/check_data.json")
+    """JSON file for the full report."""
+    overwrite: bool = False
+    """Replace a report that exists."""
     workers: int = 2
     """Processes that read images."""
+
+    def __post_init__(self) -> None:
+        """Refuse before the work what could not be written after it."""
+        if self.output.is_dir():
+            raise IsADirectoryError(f"expected --output to be a file, got the folder {self.output}")
+        refuse_existing(self.output, overwrite=self.overwrite)
 
 
 def main(config: Config) -> int:
     """Inspect, report and print; return the exit status."""
-    if config.report.is_dir():
-        raise IsADirectoryError(f"expected --report to be a file, got the folder {config.report}")
     name = name_of(config.root, config.data_set, config.ids)
     console().print(f"{config.root}, read as {name}", soft_wrap=True)
     inspections = inspect_splits(config.root, name, ids=config.ids, workers=config.workers)
     names = [] if config.ids else [each.name for each in classes_of(name, config.root)]
     report = inspection_report(config.root, name, names, inspections)
-    write_json(config.report, report)
+    write_json(config.output, report)
     every = split_readers(name, config.root)
     if absent := [split for split in every if split not in inspections]:
         console().print(f"no images of {', '.join(absent)}", soft_wrap=True)
@@ -70,7 +76,7 @@ def main(config: Config) -> int:
     console().print(classes_table(report["classes"]))
     if report["problems"]:
         console().print(problems_table(report["problems"]))
-    end = f"{len(report['skip'])} images to skip; the whole report is {config.report}"
+    end = f"{len(report['skip'])} images to skip; the whole report is {config.output}"
     console().print(end, soft_wrap=True)
     return int(any(problem["kind"] not in WARNINGS for problem in report["problems"]))
 

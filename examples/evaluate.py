@@ -2,9 +2,9 @@ r"""Score a network by the protocol of Cityscapes, at the ground truth's full re
 
     python examples/evaluate.py runs/gta2city/adapted data/toy-city/cityscapes
 
-writes ``report.md``, ``evaluation.json`` and pictures to ``runs/evaluation``. On the real data, by
-two processes (one a GPU, where there are any), against an earlier evaluation of another network,
-and with the files that the Cityscapes server takes:
+writes ``report.md``, ``evaluation.json`` and pictures to ``runs/evaluation``. On the real data,
+with two processes (one per GPU), compared with an earlier evaluation of another network, and with
+the files that the Cityscapes server expects:
 
     python examples/evaluate.py runs/gta2city/adapted cityscapes --size 512 1024 --processes 2 \
         --baseline runs/source-only-evaluation --output runs/adapted-evaluation --submission
@@ -37,7 +37,7 @@ from evaluation.pictures import colorize, save_error_maps
 from evaluation.protocol import are_of_cityscapes, merging
 from evaluation.report import Matrices, load_matrices, require_baseline, write_report
 from evaluation.scoring import predict_each
-from files import atomic_path
+from files import atomic_path, refuse_existing
 from training.domains import evenly_spaced
 from training.held_out import require_few_pixels, require_labels
 from uda_seg.datasets import TRAIN_CLASSES, SegmentationFolder
@@ -53,47 +53,49 @@ class Config:
     """Settings of an evaluation."""
 
     network: tyro.conf.Positional[str]
-    """What save_pretrained wrote, a folder or a name on the hub; or a file of weights."""
+    """Folder or hub name of what save_pretrained wrote, or a file of weights."""
     root: tyro.conf.Positional[Path]
     """Folder of the data set."""
     data_set: Name | None = None
-    """Which one it is; by default a ``folder`` if there are ids or a description, else what names
-    and folders tell that only one data set has."""
+    """Layout of the data set. By default it is guessed: a ``folder`` if there are ids or a
+    description, else the layout that names and folders show."""
     ids: dict[int, int] | None = None
-    """For a folder of one's own without a description, pairs of an id in the labels and its
-    Cityscapes train id; with --data-set folder alone, the labels hold these."""
+    """Pairs of an id in the labels and its train id, for a folder without a description. With
+    --data-set folder and no ids, the labels hold Cityscapes' train ids."""
     split: str = "val"
-    """Such as fog/val of ACDC, or all of a data set without splits."""
+    """Split to score, such as fog/val of ACDC, or ``all`` of a data set without splits."""
     skip: Path | None = None
-    """Report of ``check_data.py``: what it lists is left out."""
+    """Report of ``check_data.py``. The images that it lists are left out."""
     missing: Missing = "raise"
-    """What becomes of an image without a label: two of BDD100K's ``val`` have none."""
+    """What happens at an image without a label. BDD100K's ``val`` has two of them."""
     output: Path = Path("runs/evaluation")
-    """Folder of report, figures and pictures; an earlier evaluation there is replaced."""
+    """Folder for report, figures and pictures."""
+    overwrite: bool = False
+    """Replace an evaluation that exists."""
     size: tuple[int, int] | None = None
-    """Height and width that the network sees; the images' own by default."""
+    """Height and width that the network sees. By default the images' own."""
     flip: bool = False
     """Average the predictions of each image and its mirror image."""
     scales: tuple[float, ...] = ()
-    """Average the predictions of copies of these sizes, such as 0.75 1.0 1.25."""
+    """Average the predictions of each image at these scales, such as 0.75 1.0 1.25."""
     window: tuple[int, int] | None = None
-    """Height and width of windows that the network sees one by one, overlapping by a third."""
+    """Height and width of sliding windows. Neighbours overlap by a third."""
     backbone: str | None = None
-    """Of the network whose weights are in a file."""
+    """Backbone of a network whose weights are in a file."""
     batch_size: int = 4
-    """Images of one pass through the network."""
+    """Images per forward pass."""
     processes: int = 1
-    """One a GPU, or that many on the CPU."""
+    """Number of processes: at most one per GPU, or any number on the CPU."""
     workers: int = 2
-    """Of each process, to read images."""
+    """Processes that read images, for each process."""
     submission: bool = False
-    """Write raw label ids under the names that the Cityscapes server takes; needs no labels."""
+    """Write raw label ids under the names that the Cityscapes server expects. Needs no labels."""
     colors: bool = False
     """Write all predictions in the colours of their classes."""
     pictures: int = 4
-    """How many images to show together with errors and entropy."""
+    """Number of images to show, with errors and entropy."""
     baseline: Path | None = None
-    """Output of an evaluation of another network on the same images."""
+    """Output folder of an earlier evaluation of another network on the same images."""
 
     def __post_init__(self) -> None:
         """Refuse now what would otherwise fail, or delete something."""
@@ -111,9 +113,10 @@ class Config:
             )
         if self.output.exists() and not (self.output / "evaluation.json").is_file():
             raise FileExistsError(
-                f"expected {self.output} to be new or an evaluation, which is replaced, got "
+                f"expected --output to be new or an evaluation, got {self.output}, which is "
                 "something else; choose another --output"
             )
+        refuse_existing(self.output, overwrite=self.overwrite)
 
     @property
     def average(self) -> Average | None:

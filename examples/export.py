@@ -2,16 +2,16 @@ r"""Write a trained network as an ONNX file, and check the file against torch.
 
     python examples/export.py runs/gta2city/adapted --output runs/city.onnx
 
-The file takes any number, height and width of images. The backbone's normalisation is part of the
-graph, and torch's exporter folds batch norm into the convolutions. The file's metadata tell the
-names of the classes. It gets its name only after ONNX Runtime agreed with torch at several sizes.
-In eight bits, with the ranges of unlabelled target images:
+The file accepts any batch size, height and width. The graph includes the backbone's normalisation,
+and torch's exporter folds batch norm into the convolutions. The metadata has the class names. The
+file gets its name only after ONNX Runtime agrees with torch at several sizes. To quantise to eight
+bits, with ranges from unlabelled target images:
 
     python examples/export.py runs/gta2city/adapted --output runs/city-int8.onnx \
-        --int8 data/toy-city/cityscapes --size 96 192
+        --int8 --target-root data/toy-city/cityscapes --size 96 192
 
-``city-int8.json`` beside it tells what that costs and gains on this machine: how often both agree,
-mIoU, milliseconds. Where eight bits are slower than float or half a point worse, the status is 1.
+``city-int8.json`` has the verdict on this machine: agreement with float, mIoU and milliseconds of
+both. The exit status is 1 if int8 is slower than float, or more than 0.5 points worse.
 """
 
 import shutil
@@ -32,7 +32,7 @@ from deployment.model import ExportModel, Pixels, halve
 from evaluation.eight_bits import Target, compare, open_target
 from evaluation.loading import Trained, load_checkpoint
 from evaluation.scoring import resize
-from files import atomic_path
+from files import atomic_path, refuse_existing
 from training.domains import evenly_spaced
 from uda_seg.models import BiSeNet
 
@@ -42,42 +42,45 @@ class Config:
     """What goes into the file."""
 
     network: tyro.conf.Positional[str | None] = None
-    """What save_pretrained wrote, a folder or a name on the hub; or a file of weights. Without it
-    an untrained network, to try the rest out."""
+    """Folder or hub name of what save_pretrained wrote, or a file of weights. Without it, an
+    untrained network is exported, to try things out."""
     output: Path = Path("runs/export/bisenet.onnx")
-    """The file."""
+    """ONNX file to write."""
     backbone: str | None = None
-    """Of the network whose weights are in a file, or of the untrained one: resnet18 by default."""
+    """Backbone of the untrained network (resnet18 by default), or of weights in a file."""
     pixels: Pixels = "unit"
-    """What the file takes: RGB in [0, 1], RGB of type uint8, or images that are normalised."""
+    """Input of the file: RGB in [0, 1], RGB as uint8, or normalised images."""
     class_ids: bool = False
-    """Give the likeliest class of each pixel, as uint8, instead of float32 logits."""
+    """Output the class of each pixel as uint8, instead of float32 logits."""
     half: bool = False
-    """Weights and arithmetic in float16: half the file, and faster where the hardware has it."""
-    int8: Path | None = None
-    """Eight bits instead of float32: the target's data set. Its training images give the ranges;
-    on its held-out images both are compared, with labels where there are some."""
+    """Weights and arithmetic in float16. Halves the file; faster on hardware that supports it."""
+    int8: bool = False
+    """Quantise to eight bits. Needs --target-root."""
+    target_root: Path | None = None
+    """Data set of --int8. Its training images, without labels, give the ranges. Its held-out images
+    compare float and int8, with mIoU if they have labels."""
     size: tuple[int, int] | None = None
-    """Height and width that the network sees of these images; the images' own by default."""
+    """Height and width at which --int8 sees these images. By default the images' own."""
     calibration_images: int = 32
-    """How many training images give the ranges of --int8."""
+    """Number of training images that give the ranges of --int8."""
     compared_images: int = 100
-    """How many held-out images --int8 is compared on, at most."""
+    """Largest number of held-out images that --int8 is compared on."""
     overwrite: bool = False
-    """Replace files that are there."""
+    """Replace files that exist."""
 
     def __post_init__(self) -> None:
         """Refuse now what would otherwise fail after the work."""
         if self.output.is_dir():
             raise IsADirectoryError(f"expected --output to be a file, got the folder {self.output}")
-        there = [file for file in (self.output, self.verdict) if file and file.exists()]
-        if there and not self.overwrite:
-            raise FileExistsError(f"{there[0]} is there already; --overwrite replaces it")
-        if self.int8 is not None and self.half:
+        for file in filter(None, (self.output, self.verdict)):
+            refuse_existing(file, overwrite=self.overwrite)
+        if self.int8 and self.half:
             raise ValueError("expected --int8 or --half, got both")
+        if self.int8 != (self.target_root is not None):
+            raise ValueError("expected --int8 and --target-root together, got one of them")
         if self.output.suffix != ".onnx":
             raise ValueError(f"expected --output to end in .onnx, got {self.output}")
-        if self.int8 is None and self.size is not None:
+        if not self.int8 and self.size is not None:
             raise ValueError("expected --size beside --int8 alone: the file takes any size")
         if self.size is not None and min(self.size) < 32:
             raise ValueError(f"expected a size of at least 32x32, got {self.size}")
@@ -87,7 +90,7 @@ class Config:
     @property
     def verdict(self) -> Path | None:
         """Where the comparison of eight bits with float is written."""
-        return None if self.int8 is None else self.output.with_suffix(".json")
+        return self.output.with_suffix(".json") if self.int8 else None
 
 
 def main(config: Config) -> int:
@@ -95,7 +98,7 @@ def main(config: Config) -> int:
     with name_extra("export"):
         from deployment import onnx_file
     torch.manual_seed(0)  # the same images in every check
-    target = None if config.int8 is None else open_target(config.int8)
+    target = None if config.target_root is None else open_target(config.target_root)
     network, classes = open_network(config, target)
     refuse_fixed_size(network)
     joined = cast(BiSeNet, reparameterize_model(network))  # a copy without RepVGG's branches

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and one run a folder."""
+"""Write files atomically, and lock a folder so that only one run writes to it."""
 
 import json
 import os
@@ -12,24 +12,24 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-__all__ = ["LOCK", "atomic_path", "clean_up", "folder_lock", "write_json"]
+__all__ = ["LOCK", "atomic_path", "clean_up", "folder_lock", "refuse_existing", "write_json"]
 
 LOCK = "run.lock"
-"""What :func:`folder_lock` leaves in a folder."""
+"""Name of the lock file that :func:`folder_lock` leaves in a folder."""
 
-_UNFINISHED = ".unfinished"  # beside the results: a folder of each run that is writing one
+_UNFINISHED = ".unfinished"  # beside the results: it has one folder for each run that is writing
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a path to write to; what is written there becomes ``path`` when the block succeeds.
+    """Yield a temporary path, and rename it to ``path`` when the block succeeds.
 
-    It is flushed to the disk first. If the block fails, what stood under ``path`` before is still
-    there. If the process is killed, too, and the next run that writes to the same folder cleans up.
+    The content is flushed to the disk before. If the block fails or the process is killed, ``path``
+    keeps its previous content. After a kill, the next run that writes to the same folder cleans up.
 
     Raises:
-        IsADirectoryError: if a file was written and ``path`` is a folder, whose content would go.
-        OSError: if the block fails because the disk is full, whatever it raises.
+        IsADirectoryError: if a file was written, but ``path`` is a folder. The folder is kept.
+        OSError: if the block fails because the disk is full, whatever the block raises.
     """
     try:
         with _own_folder(path.parent) as folder:
@@ -42,14 +42,26 @@ def atomic_path(path: Path) -> Iterator[Path]:
                 raise
             _replace(path, partial, folder / "old" / path.name)
     except BaseException as error:
-        error.add_note(f"{path} was not written; what it held before is unchanged")
+        error.add_note(f"{path} was not written; its previous content is unchanged")
         raise
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON that a person can read, whole or not at all.
+def refuse_existing(path: Path, *, overwrite: bool) -> None:
+    """Refuse an output that exists already, unless the user asks to replace it.
 
-    A name that is no Unicode has surrogates, which become JSON's own escapes.
+    Raises:
+        FileExistsError: if ``path`` exists and ``overwrite`` is false.
+    """
+    if path.exists() and not overwrite:
+        raise FileExistsError(
+            f"{path} exists already; --overwrite replaces it, or choose another --output"
+        )
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write indented JSON atomically.
+
+    File names that are not valid Unicode contain surrogates. These become JSON escapes.
     """
     with atomic_path(path) as file:
         text = json.dumps(content, indent=1, ensure_ascii=False)
@@ -57,7 +69,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def clean_up(parent: Path) -> None:
-    """Remove what killed runs left of results in a folder, and put back what they moved aside."""
+    """Remove unfinished results of killed runs, and restore the results that they moved aside."""
     shelf = parent / _UNFINISHED
     found: list[Path] = []
     with suppress(FileNotFoundError):
@@ -68,26 +80,26 @@ def clean_up(parent: Path) -> None:
                 if not (parent / old.name).exists():
                     old.rename(parent / old.name)
             shutil.rmtree(folder, ignore_errors=True)
-    with suppress(OSError):  # other runs are writing, or there is none
+    with suppress(OSError):  # other runs are writing, or the folder is missing
         shelf.rmdir()
 
 
 @contextmanager
 def _own_folder(parent: Path) -> Iterator[Path]:
-    """A new folder that tells by its lock whether its run is alive."""
+    """Create a folder whose lock shows whether its run is alive."""
     parent.mkdir(parents=True, exist_ok=True)
     clean_up(parent)
     shelf = parent / _UNFINISHED
     while True:
         with suppress(FileExistsError):
             shelf.mkdir()
-        # Another run may clean up at any moment, then once more.
+        # Another run may clean up at any moment. Then try again.
         with suppress(Timeout, FileNotFoundError, FileExistsError):
             folder = Path(mkdtemp(dir=shelf))
             lock = FileLock(folder / "lock", timeout=0)
             lock.acquire()
             (folder / "new").mkdir()
-            if (folder / "lock").exists():  # else another run removes it at this moment
+            if (folder / "lock").exists():  # else another run is just removing it
                 break
             lock.release()
     try:
@@ -100,9 +112,9 @@ def _own_folder(parent: Path) -> Iterator[Path]:
 
 
 def _replace(path: Path, partial: Path, previous: Path) -> None:
-    """Rename; a folder cannot be replaced in one step, only moved aside."""
+    """Rename the new content. An existing folder is moved aside first."""
     if path.is_dir() and partial.is_file():
-        raise IsADirectoryError(f"expected no folder in the place of a file, got {path}")
+        raise IsADirectoryError(f"expected a path for a file, got the folder {path}")
     _flush(partial)
     try:
         if path.is_dir():
@@ -116,11 +128,11 @@ def _replace(path: Path, partial: Path, previous: Path) -> None:
 
 
 def _flush(path: Path, *, recursive: bool = True) -> None:
-    """Wait until the disk holds a file, or a folder and all that is in it."""
+    """Wait until a file, or a folder with its whole content, is on the disk."""
     if path.is_dir() and recursive:
         for each in path.iterdir():
             _flush(each)
-    if os.name == "posix":  # Windows opens no folder
+    if os.name == "posix":  # Windows cannot open folders
         descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -129,8 +141,8 @@ def _flush(path: Path, *, recursive: bool = True) -> None:
 
 
 def _refusal(folder: Path, error: Exception) -> str | None:
-    """Why the system writes no more; torch.save tells only that its position is unexpected."""
-    if found := re.search(r"os error (\d+)", str(error)):  # so does safetensors name it
+    """The system's reason for a failed write. torch.save only reports an unexpected position."""
+    if found := re.search(r"os error (\d+)", str(error)):  # by safetensors
         return os.strerror(int(found[1]))
     try:
         (folder / "probe").write_bytes(bytes(2**20))
@@ -141,12 +153,12 @@ def _refusal(folder: Path, error: Exception) -> str | None:
 
 @contextmanager
 def folder_lock(folder: Path, *, enabled: bool = True) -> Iterator[None]:
-    """Keep other runs out of a folder; the system releases the lock however the process ends.
+    """Lock a folder against other runs. The system releases the lock when the process ends.
 
-    Of several processes of one run only one may take it: the others come with ``enabled=False``.
+    Only one process of a run may take the lock. Its other processes pass ``enabled=False``.
 
     Raises:
-        BlockingIOError: if another run has it.
+        BlockingIOError: if another run holds the lock.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK)

@@ -2,14 +2,14 @@ r"""Adapt a real-time network from synthetic to real streets without a single ta
 
     python examples/gta2city.py
 
-draws the toy city and trains two networks: on labelled source images; with FDA and the light
-discriminator as well (adapted). Between both stands the control: the first network with the
-batch-norm statistics of target images. On real data:
+draws the toy city and trains two networks: "source only" learns from labelled source images,
+"adapted" also uses FDA and the light discriminator. The control is the source-only network with
+the batch-norm statistics of target images. On real data:
 
     python examples/gta2city.py --source-root GTA5 --target-root cityscapes --size 512 1024 \
         --backbone resnet18 --pretrained --steps 40000 --warmup-steps 2000 --learning-rate 4e-4
 
-A stopped run goes on with the same command; other settings need another ``--output``.
+The same command resumes a stopped run. Other settings need another ``--output``.
 """
 
 import time
@@ -55,13 +55,13 @@ MAPS: dict[Maps, Callable[..., Tensor]] = {
 
 @dataclass(frozen=True)
 class Config:
-    """Settings of all rows, and those of the adapted row."""
+    """Settings of all rows, and of the adapted row."""
 
     training: TrainingConfig = field(default_factory=TrainingConfig)
-    beta: float = 0.05  # of FDA, in [0, 0.5]
-    adversarial_weight: float = 0.05  # of the segmenter's adversarial loss
-    objective: Objective = "bce"  # of the discriminator
-    maps: Maps = "softmax"  # what the discriminator sees of the logits; ADVENT: self_information
+    beta: float = 0.05  # FDA's window: share of the shorter side, in [0, 0.5].
+    adversarial_weight: float = 0.05  # Weight of the segmenter's adversarial loss.
+    objective: Objective = "bce"  # Loss of the discriminator.
+    maps: Maps = "softmax"  # Input of the discriminator. ADVENT uses self_information.
 
 
 def build_networks(
@@ -70,7 +70,7 @@ def build_networks(
     num_classes: int,
     discriminator: type[nn.Module] = DepthwiseFC,
 ) -> Networks:
-    """Draw BiSeNet and a discriminator from the seed, and give each an optimizer."""
+    """Initialise BiSeNet and a discriminator from the seed, each with an optimizer."""
     seed_everything(config.seed, verbose=False)
     network = BiSeNet(num_classes, config.backbone, **config.backbone_arguments)
     critic = discriminator(num_classes)
@@ -99,7 +99,7 @@ def make_batch(
 
 
 def segmentation_loss(output: BiSeNetOutput, batch: Batch) -> Tensor:
-    """Class-weighted cross entropy of all three outputs; ``threshold=None`` is without OHEM."""
+    """Class-weighted cross entropy of all three outputs, without OHEM (``threshold=None``)."""
     weight, labels = batch.class_weights, batch.labels
     return bisenet_loss(output.logits, output.auxiliary, labels, weight=weight, threshold=None)
 
@@ -124,8 +124,8 @@ def adversarial_step(
     """Adversarial adaptation in output space (Tsai et al., CVPR 2018; Vu et al., CVPR 2019)."""
     segmenter, discriminator = networks.segmenter, networks.discriminator
     normalize, domain_loss = networks.normalize, partial(adversarial, objective=objective)
-    # Segmenter: right on the source; on the target such that the discriminator says "source".
-    # Each domain has its own pass, so that batch norm normalises it by its own statistics.
+    # Segmenter: be right on the source, and make the discriminator say "source" on the target.
+    # Each domain has a pass of its own, since batch norm must not mix their statistics.
     discriminator.requires_grad_(False)
     with fabric.no_backward_sync(segmenter), frozen_running_stats(segmenter):
         source = segmenter(normalize(batch.images), size="native")
@@ -135,7 +135,7 @@ def adversarial_step(
     target_maps = MAPS[maps](upsample(target.logits, batch.target_images))
     adversarial_loss = domain_loss(discriminator(target_maps), Domain.SOURCE)
     fabric.backward(weight * adversarial_loss)
-    # Discriminator: tell the domains apart. Detached maps keep the segmenter out of it.
+    # Discriminator: tell the domains apart. Detached maps stop gradients to the segmenter.
     discriminator.requires_grad_(True)
     on_source = discriminator(MAPS[maps](upsample(source.logits.detach(), batch.images)))
     on_target = discriminator(target_maps.detach())
@@ -154,10 +154,10 @@ def adversarial_step(
 
 @dataclass(frozen=True)
 class Row:
-    """What one row of the table has of its own."""
+    """What differs between the rows of the table."""
 
     step: Step = source_step
-    style: Style | None = None  # makes of source and target images what is learnt from
+    style: Style | None = None  # From source and target images to training images.
 
 
 def fit(
@@ -168,7 +168,7 @@ def fit(
     checkpoint: Checkpoint,
     logger: TrainingLogger,
 ) -> Iterator[tuple[int, dict[str, float]]]:
-    """The one training loop: yield how many steps are done, and the losses of the last one."""
+    """The training loop. Yield the number of finished steps and the losses of the last one."""
     logger.start(checkpoint.load())
     networks.segmenter.train()
     for done in range(checkpoint.step + 1, len(batches) + 1):
@@ -180,7 +180,7 @@ def fit(
         learning_rate = networks.optimizer_step()
         logger.log({**losses, **learning_rate}, done)
         checkpoint.seconds += time.perf_counter() - started
-        yield done, losses  # here runs the body of the caller's for: a teacher's average, say
+        yield done, losses  # The caller's loop body runs here, such as a teacher's update.
         if done % checkpoint.every == 0 or done == len(batches):
             average_running_statistics(fabric, networks.network)
             checkpoint.save(done)
@@ -189,7 +189,7 @@ def fit(
 def train_row(
     fabric: Fabric, config: TrainingConfig, domains: Domains, name: str, row: Row
 ) -> Result:
-    """Train one network, first by source steps and then by those of its row; evaluate it."""
+    """Train one network: warm-up by source steps, then the steps of its row. Evaluate it."""
     networks, augment = build_networks(fabric, config, len(domains.classes)), augmentation()
 
     def step(done: int, pair: Pair) -> Losses:

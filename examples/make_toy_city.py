@@ -1,6 +1,6 @@
 """Draw the toy city, two data sets to try adaptation on where there are no others.
 
-    python examples/make_toy_city.py --root data/toy-city
+    python examples/make_toy_city.py --output data/toy-city
 
 writes a synthetic source, ``data/toy-city/gta5``, and a target that a camera seems to have taken,
 ``data/toy-city/cityscapes``, in the on-disk formats of GTA5 and Cityscapes.

@@ -2,11 +2,12 @@ r"""Predict a picture, a folder of pictures or a video, and write overlays with 
 
     python examples/predict.py runs/gta2city/adapted street.mp4 --size 96 192
 
-Pictures keep their names and sub-folders; a video becomes NAME.mp4 with its own times and shape,
-without sound. What cannot be read is left out and named; docs/evaluation.md says what else. Give
-the size that the network was trained at: it sees each image at that size, and its prediction comes
-back at the image's own. A file that ``export.py`` wrote, such as ``runs/city.onnx``, is run by ONNX
-Runtime. Reading, the network and writing overlap; the images a second are those of the whole.
+Pictures keep their names and sub-folders. A video becomes NAME.mp4 with its own frame times and
+shape, without sound. Files that cannot be read are left out and listed; docs/evaluation.md has the
+details. Give ``--size`` as in training: the network sees each image at that size, and the
+prediction has the image's own size. ONNX Runtime runs a file that ``export.py`` wrote, such as
+``runs/city.onnx``. Reading, network and writing overlap, and the printed frame rate covers all
+three.
 """
 
 import time
@@ -44,23 +45,23 @@ class Config:
     """What to predict, and with what."""
 
     network: tyro.conf.Positional[str]
-    """What save_pretrained wrote, a folder or a name on the hub; a file of weights; or an ONNX file
-    of export.py."""
+    """Folder or hub name of what save_pretrained wrote, a file of weights, or an ONNX file of
+    export.py."""
     images: tyro.conf.Positional[Path]
     """A picture, a folder of pictures, or a video."""
     output: Path = Path("runs/predict")
-    """Folder of the overlays."""
+    """Folder for the overlays."""
     size: tuple[int, int] | None = None
-    """Height and width that the network sees; the images' own by default."""
+    """Height and width that the network sees. By default the images' own."""
     backbone: str | None = None
-    """Of the network whose weights are in a file."""
+    """Backbone of a network whose weights are in a file."""
     adapt: float | None = None
-    """Normalise by each picture's own batch-norm statistics, by those of the frames so far in a
-    video, mixed with this share of the network's; 0.8, say."""
+    """Normalise by the batch-norm statistics of each picture, or of a video's frames so far, mixed
+    with this share of the network's own, such as 0.8."""
     opacity: float = 0.6
-    """Of the prediction over the image."""
+    """Opacity of the prediction over the image, in [0, 1]."""
     overwrite: bool = False
-    """Replace overlays that are there."""
+    """Replace overlays that exist."""
 
     def __post_init__(self) -> None:
         """Refuse now what would otherwise fail in the midst of the work."""

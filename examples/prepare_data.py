@@ -1,11 +1,11 @@
 r"""Write a resized copy of a data set once, instead of decoding full-size files in every epoch.
 
-    python examples/prepare_data.py data/GTA5 data/GTA5-512x1024 --size 512 1024
+    python examples/prepare_data.py data/GTA5 --output data/GTA5-512x1024 --size 512 1024
 
-The copy has the same layout, so that the same reader takes it, and gives bit for bit what
-``GTA5("data/GTA5", size=(512, 1024))`` gives: images as lossless WebP, labels as 8-bit PNG of the
-same raw ids. It appears under its name once it is complete; if the run is killed, the same command
-goes on where it was. Do not score on a copy: scores want the labels at full size.
+The copy has the same layout, so the same reader opens it. It gives bit for bit what
+``GTA5("data/GTA5", size=(512, 1024))`` gives. Images are lossless WebP, labels 8-bit PNG of the
+same raw ids. The copy gets its name when it is complete. If the run is killed, the same command
+resumes it. Do not score on a copy: scores need the labels at full size.
 """
 
 import json
@@ -36,25 +36,25 @@ class Config:
     """Settings of a preparation."""
 
     root: tyro.conf.Positional[Path]
-    """Folder of the data set, as its reader takes it."""
-    output: tyro.conf.Positional[Path]
-    """Folder of the copy."""
+    """Folder of the data set, as its reader expects it."""
+    output: Path
+    """Folder for the copy."""
     size: tuple[int, int] = (512, 1024)
     """Height and width of the copy."""
     data_set: Name | None = None
-    """Which one it is; by default a ``folder`` if there are ids or a description, else what names
-    and folders tell that only one data set has."""
+    """Layout of the data set. By default it is guessed: a ``folder`` if there are ids or a
+    description, else the layout that names and folders show."""
     splits: tuple[str, ...] = ()
-    """Those to copy, such as ``train``; all that are on disk if none is given."""
+    """Splits to copy, such as ``train``. By default all that are on disk."""
     labels: bool = True
     """Copy the labels, too."""
     ids: dict[int, int] | None = None
-    """For a folder of one's own without a description, pairs of an id in the labels and its train
-    id; with --data-set folder alone, Cityscapes' train ids."""
+    """Pairs of an id in the labels and its train id, for a folder without a description. With
+    --data-set folder and no ids, the labels hold Cityscapes' train ids."""
     skip: Path | None = None
-    """Report of ``check_data.py``: what it lists is left out."""
+    """Report of ``check_data.py``. The images that it lists are left out."""
     on_error: Literal["stop", "skip"] = "stop"
-    """What to do about a sample that cannot be read, or has no label."""
+    """What happens at a sample that cannot be read or has no label."""
     workers: int = 2
     """Processes that read and write images."""
 
@@ -92,7 +92,9 @@ def require_apart(output: Path, data: Mapping[str, SegmentationFolder]) -> None:
     for each in data.values():
         folders = {path.parent.resolve() for path in [*each.images, *(each.labels or ())]}
         if not folders.isdisjoint([output.resolve(), *output.resolve().parents]):
-            raise ValueError(f"expected a copy apart from its source, got {output} in the midst")
+            raise ValueError(
+                f"expected a copy apart from its source, got {output}, which is inside it"
+            )
 
 
 def is_complete(output: Path, settings: Mapping[str, Any]) -> bool:

@@ -1,15 +1,16 @@
-r"""Adapt a real-time network by self-training: its own moving average labels the target.
+r"""Adapt a real-time network by self-training: its moving average labels the target images.
 
     python examples/self_training.py
 
-trains two networks on the toy city, from one seed and with equal steps: one on labelled source
-images under strong augmentation (source only), one by self-training as well: FDA, an EMA teacher,
-ClassMix (DACS) and masked consistency (MIC). Both are evaluated again with AdaBN: with the
-batch-norm statistics of target images. ``--no-class-mix``, ``--no-masked``, ``--no-strong``,
-``--beta None`` and ``--no-photometric`` leave a part out. With ``--teacher`` a network that is
-trained already, a larger one say, teaches a third one (distilled), on both domains, or with
-``--source-free`` on the target alone, and no source is read. On real data, with an ImageNet
-backbone:
+trains two networks on the toy city, with the same seed and number of steps. "Source only" learns
+from labelled source images under strong augmentation. "Self-training" adds FDA, an EMA teacher,
+ClassMix (DACS) and masked consistency (MIC). Both are evaluated again with the batch-norm
+statistics of target images (AdaBN). ``--no-class-mix``, ``--no-masked``, ``--no-strong``,
+``--beta None`` and ``--no-photometric`` leave a part out. ``--teacher`` adds a third row,
+"distilled": a trained network, such as a larger one, teaches a new network on target images, which
+also learns from source images as "self-training" does. With ``--source-free`` it learns from target
+images alone, and no source is read. On real data, with an
+ImageNet backbone:
 
     python examples/self_training.py --source-root GTA5 --target-root cityscapes --size 512 1024 \
         --backbone resnet18 --pretrained --steps 40000 --warmup-steps 2000 --learning-rate 4e-4 \
@@ -70,7 +71,7 @@ from uda_seg.transforms import FDA
 
 @dataclass(frozen=True)
 class Config:
-    """Settings of all rows, and those of self-training."""
+    """Settings of all rows, and of self-training."""
 
     training: TrainingConfig = field(
         default_factory=lambda: TrainingConfig(
@@ -78,12 +79,12 @@ class Config:
         )
     )
     self_training: SelfTraining = field(default_factory=SelfTraining)
-    beta: float | None = 0.05  # of FDA on the source, in [0, 0.5]; None leaves it out
-    photometric: bool = True  # strong augmentation of the source, in all rows
-    rare_classes: bool = False  # draw source images by the rarest classes that they hold
-    teacher: str | None = None  # what save_pretrained wrote: a folder, or a name on the hub
-    temperature: float = 1.0  # of the teacher's softmax, and of the network's that it teaches
-    source_free: bool = False  # learn from the teacher on target images alone; needs no source
+    beta: float | None = 0.05  # FDA's window on source images, in [0, 0.5]. None leaves FDA out.
+    photometric: bool = True  # Strong augmentation of source images, in all rows.
+    rare_classes: bool = False  # Draw source images by the rare classes they contain.
+    teacher: str | None = None  # Folder or hub name of what save_pretrained wrote.
+    temperature: float = 1.0  # Softmax temperature of teacher and student.
+    source_free: bool = False  # Learn from the teacher on target images alone.
 
     def __post_init__(self) -> None:
         """Refuse what would otherwise fail after the first rows, or go unnoticed."""
@@ -95,13 +96,13 @@ class Config:
 
 @dataclass(frozen=True)
 class Row(gta2city.Row):
-    """What one row of the table has of its own; the step only without self-training."""
+    """What differs between the rows. Self-training and distillation have steps of their own."""
 
     flip: bool = True
     blur: bool = True
-    photometric: bool = False  # strong changes of brightness, contrast, colour and gamma
-    rare_classes: bool = False  # labelled images are drawn by the rarest classes that they hold
-    discriminator: type[nn.Module] = DepthwiseFC  # idle, unless the step trains it
+    photometric: bool = False  # Strong changes of brightness, contrast, colour and gamma.
+    rare_classes: bool = False  # Draw labelled images by the rare classes they contain.
+    discriminator: type[nn.Module] = DepthwiseFC  # Unused unless the step trains it.
     self_training: SelfTraining | None = None
     distillation: Distillation | None = None
 
@@ -115,7 +116,7 @@ class Row(gta2city.Row):
 
 
 class Training(NamedTuple):
-    """All that a training takes, but for its checkpoint and its log."""
+    """All parts of a training except its checkpoint and its log."""
 
     networks: Networks
     teacher: AveragedModel | None
@@ -124,13 +125,13 @@ class Training(NamedTuple):
 
     @property
     def parts(self) -> dict[str, Any]:
-        """All that training changes, by name, for a checkpoint."""
+        """All parts that training changes, by name, for a checkpoint."""
         teacher = {} if self.teacher is None else {"teacher": self.teacher}
         return self.networks.parts | teacher
 
 
 def control_step(fabric: Fabric, networks: Networks, batch: Batch) -> Losses:
-    """Learn from labelled images; batch norm's running statistics follow the target."""
+    """Learn from labelled images. Running statistics of batch norm follow the target."""
     with frozen_running_stats(networks.segmenter):
         losses = source_step(fabric, networks, batch)
     with torch.no_grad():
@@ -148,8 +149,8 @@ def self_training_step(
 ) -> Losses:
     """Cross-domain mixing (DACS, WACV 2021) and masked consistency (MIC, CVPR 2023).
 
-    Running statistics follow whole, clean target images, which have a pass of their own: pasted
-    objects, masks and strong colours are nothing that the network will meet.
+    Running statistics follow clean target images in a pass of their own. Images with pasted
+    objects, masks or strong colours would distort them.
     """
     segmenter, normalize = networks.segmenter, networks.normalize
     with torch.no_grad(), fabric.autocast():
@@ -162,7 +163,7 @@ def self_training_step(
         losses = source_step(fabric, networks, batch)
     views = student_views(batch, pseudo_labels, confidence, normalize, settings)
     for number, (name, (images, labels, pixel_weights)) in enumerate(views.items(), start=1):
-        last = number == len(views)  # its backward pass syncs the gradients of all
+        last = number == len(views)  # Its backward pass syncs the gradients of all.
         with (
             fabric.no_backward_sync(segmenter, enabled=not last),
             frozen_running_stats(segmenter),
@@ -177,7 +178,7 @@ def self_training_step(
 
 
 def load_teacher(fabric: Fabric, name: str, domains: Domains) -> BiSeNet:
-    """A trained network of the same classes, in evaluation mode."""
+    """Load a trained network of the same classes, in evaluation mode."""
     network = load_network(name, domains.classes).network.to(fabric.device)
     return network.to(memory_format=torch.channels_last).eval()
 
@@ -185,10 +186,10 @@ def load_teacher(fabric: Fabric, name: str, domains: Domains) -> BiSeNet:
 def prepare_training(
     fabric: Fabric, config: TrainingConfig, domains: Domains, row: Row
 ) -> Training:
-    """Networks, batches and the step of a row, which a warm-up on the source precedes.
+    """Build networks, batches and the step of a row, with a warm-up on the source.
 
-    An average begins with the statistics of the images that it labels, so the warm-up is then the
-    control's. The weights do not depend on that.
+    With self-training, the warm-up is the control's step, so that the teacher starts with target
+    statistics. The weights do not depend on them.
     """
     networks = build_networks(fabric, config, len(domains.classes), row.discriminator)
     augment = augmentation(flip=row.flip, blur=row.blur, photometric=row.photometric)
@@ -197,7 +198,7 @@ def prepare_training(
         teacher = build_teacher(networks.network, row.self_training)
         row_step = partial(self_training_step, teacher=teacher, settings=row.self_training)
         warmup_step = control_step
-    if row.distillation is not None:  # its teacher is trained already, and needs no warm-up
+    if row.distillation is not None:  # The teacher is trained, so no warm-up is needed.
         trained = load_teacher(fabric, row.distillation.teacher, domains)
         normalize = normalization(trained).to(fabric.device)
 
@@ -222,7 +223,7 @@ def prepare_training(
 def train_row(
     fabric: Fabric, config: TrainingConfig, domains: Domains, name: str, row: Row
 ) -> Result:
-    """Train one network, after the warm-up with a teacher if its row has one; evaluate it."""
+    """Train one network, and its teacher after the warm-up if its row has one. Evaluate it."""
     networks, teacher, batches, step = training = prepare_training(fabric, config, domains, row)
     with (
         Checkpoint(fabric, config, name, row, training.parts) as checkpoint,
@@ -240,14 +241,17 @@ def train_row(
 def main(config: Config) -> None:
     """Train and evaluate each row, then show table and picture."""
     training = config.training
-    rows: dict[str, Row | AdaBN] = {} if config.source_free else both_rows(config)
+    plain = plain_rows(config)
+    adabn = {f"{name} + AdaBN": AdaBN(name, row) for name, row in plain.items()}
+    rows: dict[str, Row | AdaBN] = {} if config.source_free else {**plain, **adabn}
     fabric = open_fabric(training.precision)
     domains = (open_target_alone if config.source_free else open_domains)(fabric, training)
     teacher = None if config.teacher is None else load_teacher(fabric, config.teacher, domains)
     if config.teacher is not None and teacher is not None:
         weights = checksum(teacher.state_dict())
         how = Distillation(config.teacher, weights, config.temperature, not config.source_free)
-        rows["distilled"] = Row(photometric=config.photometric, distillation=how)
+        row = plain["source only" if config.source_free else "self-training"]
+        rows["distilled"] = replace(row, self_training=None, distillation=how)
     train = adapting(fabric, training, domains, partial(train_row, fabric, training, domains))
     results = load_or_train(fabric, training, rows, train, domains.classes)
     if teacher is not None:
@@ -256,14 +260,13 @@ def main(config: Config) -> None:
         show_results(config, training, results, domains)
 
 
-def both_rows(config: Config) -> dict[str, Row | AdaBN]:
-    """Source only and self-training, each also with the statistics of target images."""
+def plain_rows(config: Config) -> dict[str, Row]:
+    """Source only and self-training, by name."""
     source_only = Row(photometric=config.photometric)
     fda = None if config.beta is None else FDA(config.beta)
     taught = replace(source_only, style=fda, rare_classes=config.rare_classes)
     taught = replace(taught, self_training=config.self_training)
-    trained: dict[str, Row | AdaBN] = {"source only": source_only, "self-training": taught}
-    return trained | {f"{name} + AdaBN": AdaBN(name, row) for name, row in trained.items()}
+    return {"source only": source_only, "self-training": taught}
 
 
 if __name__ == "__main__":

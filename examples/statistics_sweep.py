@@ -1,13 +1,12 @@
-r"""Score trained networks with other batch-norm statistics: how much of the source's to keep.
+r"""Score trained networks with mixes of source and target batch-norm statistics.
 
     python examples/statistics_sweep.py --output runs/ablation --seeds 0 1 2
 
-takes networks that ``ablation.py`` has saved there, re-estimates their statistics on source and on
-target images, and scores mixes of both on held-out target images; then, with the target's
-statistics of a few images only, and with each image's own. The weights stay. It writes
-``statistics.json``, and the table and the plot of it, ``statistics.md`` and ``statistics.png``. A
-stopped run goes on with the same command, and a network that was trained anew is scored anew. Give
-the size that the networks were trained at.
+loads networks that ``ablation.py`` saved there and re-estimates their statistics on source and on
+target images. It scores mixes of both on held-out target images, then statistics of a few target
+images, and of each image alone. The weights stay the same. It writes ``statistics.json``, a table
+(``statistics.md``) and a plot (``statistics.png``). The same command resumes a stopped run, and
+scores retrained networks again. Give ``--size`` as in training.
 """
 
 import json
@@ -58,9 +57,9 @@ class Config:
     training: TrainingConfig = field(
         default_factory=lambda: TrainingConfig(output=Path("runs/ablation"))
     )
-    seeds: tuple[int, ...] = (0,)  # of the networks
-    rows: tuple[str, ...] = DEFAULT  # some of study.recipes.ROWS
-    file: str = "statistics"  # name of what is written, to keep several targets apart
+    seeds: tuple[int, ...] = (0,)  # Seeds of the networks.
+    rows: tuple[str, ...] = DEFAULT  # Names in study.recipes.ROWS.
+    file: str = "statistics"  # Name of the results, to keep several targets apart.
 
     def __post_init__(self) -> None:
         """Refuse an unknown row, nothing to do, and networks that are not there."""
@@ -106,7 +105,7 @@ def score_all(config: Config) -> None:
     for folder in config.networks.values():
         require_size(folder, training.size)
     scores: dict[str, dict[str, Scores]] = {}
-    known: dict[str, dict[str, str]] = {}  # of the networks that were scored
+    known: dict[str, dict[str, str]] = {}  # Seeds of the networks. that were scored
     if file.exists():
         scores, known = read_scores(file, settings)
     for (row, seed), folder in config.networks.items():

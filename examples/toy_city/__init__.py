@@ -1,4 +1,4 @@
-"""A procedural street scene, drawn in two looks and written as GTA5 and Cityscapes would be."""
+"""Procedural street scenes in two looks, written in the layouts of GTA5 and Cityscapes."""
 
 from toy_city.data_sets import PALETTE, ToyCity, render_scene, write_toy_city
 

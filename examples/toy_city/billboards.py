@@ -7,7 +7,7 @@ from toy_city.outlines import Outline, box, disc
 
 
 class Part(NamedTuple):
-    """One polygon of a billboard, a flat figure that faces the eye, in metres."""
+    """One polygon of a billboard, in metres. A billboard is a flat figure that faces the camera."""
 
     label: str
     material: str
@@ -28,7 +28,7 @@ def _pole(left: float, right: float, high: float, low: float = 0.0) -> Part:
 
 
 def _lantern(*lamps: str) -> tuple[Part, ...]:
-    """A traffic light whose lamps, from the top, have these materials."""
+    """A traffic light. The materials are those of its lamps, from top to bottom."""
     return (
         _pole(-0.1, 0.1, 2.5),
         _light("lantern", box(-0.22, 0.22, 2.3, 3.4)),

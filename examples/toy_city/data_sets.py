@@ -1,4 +1,4 @@
-"""The toy city as two data sets on disk, a synthetic source and a target from a camera."""
+"""The toy city as two data sets on disk: a synthetic source, and a target with a camera look."""
 
 import json
 import os
@@ -33,7 +33,7 @@ Size = tuple[int, int]
 TargetLook = Literal["camera", "night", "haze"]
 
 MANIFEST = "toy_city.json"
-VERSION = 1  # of the pictures: a city of another version is another city
+VERSION = 1  # of the pictures: another version draws other pictures
 SUPERSAMPLING = 2
 CITIES = {"train": ("aldenau", "birkstadt", "corvingen"), "val": ("dornfels", "eschbruck")}
 _STYLES: dict[str, tuple[Style, ...]] = {
@@ -47,7 +47,7 @@ PALETTE = [value for row in CITYSCAPES_CLASSES if row.raw_id >= 0 for value in r
 
 
 class ToyCity(NamedTuple):
-    """Where the two data sets are."""
+    """The folders of the two data sets."""
 
     source_root: Path
     """In the layout of GTA5."""
@@ -56,7 +56,7 @@ class ToyCity(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """Which picture to draw; nothing else has a part in how it looks but the seed and size."""
+    """The picture to draw. Apart from this, only seed and size change it."""
 
     style: Style
     part: str
@@ -71,9 +71,9 @@ def render_scene(
 
     Args:
         style: ``"game"`` or ``"camera"``.
-        seed: integers that decide on everything.
-        size: height and width in pixels; the same street at any size.
-        look: materials and light; that of the style by default.
+        seed: integers that determine everything.
+        size: height and width in pixels. The street is the same at any size.
+        look: materials and light; by default those of the style.
 
     Returns:
         The image ``(H, W, 3)`` and its raw Cityscapes ids ``(H, W)``.
@@ -97,7 +97,7 @@ def render_scene(
 
 
 def write_toy_city(
-    root: Path,
+    output: Path,
     *,
     source_images: int = 500,
     target_train: int = 500,
@@ -108,23 +108,22 @@ def write_toy_city(
     seed: int = 0,
     workers: int = 2,
 ) -> ToyCity:
-    """Write a toy city under ``root``, or take the one that is there.
+    """Write a toy city under ``output``, or use the city that exists there.
 
     Args:
-        root: a folder that does not exist yet, or holds a city of the same settings.
-        source_images: labelled images.
-        target_train: images in the target's look for training.
-        target_val: held-out images in the target's look, of other cities.
-        size: height and width of all images, at least 32.
-        source_style: of the labelled images; the camera's or both in turns are for a target that
-            a real camera has taken.
-        target_look: the same streets by ``"camera"`` at day, at ``"night"`` or in ``"haze"``.
-        seed: decides on everything; equal seeds give equal files.
-        workers: processes; they do not change the result.
+        output: Folder for both data sets. It is new, or holds a city with the same settings.
+        source_images: Number of labelled source images.
+        target_train: Number of target images for training.
+        target_val: Number of held-out target images, from other cities.
+        size: Height and width of all images, at least 32.
+        source_style: Style of the source images; "camera" or "both" suit a real target.
+        target_look: Look of the target images: by day, at night or in haze.
+        seed: Seed of the whole city. Equal seeds give equal files.
+        workers: Number of processes. It does not change the result.
 
     Raises:
         ValueError: for a count or workers below 1, a size below 32, or a seed below 0.
-        FileExistsError: if ``root`` holds anything but this very city.
+        FileExistsError: if ``output`` holds anything but a city with these settings.
     """
     counts = {
         "source_images": source_images,
@@ -134,7 +133,7 @@ def write_toy_city(
     if min(*counts.values(), workers) < 1 or min(size) < 32 or seed < 0:
         raise ValueError(
             "expected at least one image of each kind, one worker, a size of 32x32 and a seed of "
-            f"0, got {counts}, {workers}, {size} and {seed}"
+            f"0, got {counts}, {workers} workers, the size {size} and the seed {seed}"
         )
     if source_style not in _STYLES:
         raise ValueError(f"expected a source_style among {[*_STYLES]}, got {source_style!r}")
@@ -147,22 +146,22 @@ def write_toy_city(
         "source_style": source_style,
         "seed": seed,
     }
-    if target_look != "camera":  # a city of before there were others is the same city
+    if target_look != "camera":  # older cities stay valid: they had only this look
         settings["target_look"] = target_look
-    if root.exists():
-        require_same_settings(root / MANIFEST, settings)
+    if output.exists():
+        require_same_settings(output / MANIFEST, settings)
     else:
         styles = cycle(_STYLES[source_style])
         source = [next(styles) for _ in range(source_images)]
         scenes = [Scene(style, "source", index, style) for index, style in enumerate(source)]
         for part, count in {"train": target_train, "val": target_val}.items():
             scenes += [Scene("camera", part, index, target_look) for index in range(count)]
-        with atomic_path(root) as partial_root:
+        with atomic_path(output) as partial_root:
             draw = partial(_write_scene, partial_root, seed=seed, size=size)
             done = _draw_all(draw, scenes, workers)
             deque(track(done, "drawing the toy city", total=len(scenes)), maxlen=0)
             (partial_root / MANIFEST).write_text(json.dumps({"settings": settings}))
-    return ToyCity(root / "gta5", root / "cityscapes")
+    return ToyCity(output / "gta5", output / "cityscapes")
 
 
 def _draw_all(draw: Callable[[Scene], None], scenes: list[Scene], workers: int) -> Iterator[None]:
@@ -177,7 +176,7 @@ def _draw_all(draw: Callable[[Scene], None], scenes: list[Scene], workers: int) 
         )
         try:
             yield from pool.map(draw, scenes)
-        finally:  # after Ctrl+C nothing more is begun
+        finally:  # after Ctrl+C no further scene is started
             pool.shutdown(cancel_futures=True)
 
 

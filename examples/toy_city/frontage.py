@@ -1,4 +1,4 @@
-"""What lines a toy street: houses, walls, fences, gardens and the skyline behind them."""
+"""The houses, walls, fences and gardens beside a toy street, and the skyline behind them."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from toy_city.street import FAR, Block, Strip, choose
 
 
 def sky() -> Surface:
-    """What is behind everything."""
+    """The sky, behind everything else."""
     return upright("sky", "sky", ((-5e3, 1e3), (5e3, 1e3)), -1e3, 4e3, 0.5)
 
 
@@ -22,14 +22,14 @@ def upright(
     tone: float,
     light: float = 1.0,
 ) -> Surface:
-    """A vertical rectangle over the line between two points (x, z) of the ground."""
+    """A vertical rectangle over the line between two points (x, z) on the ground."""
     (x0, z0), (x1, z1) = ends
     corners = [(x0, low, z0), (x1, low, z1), (x1, high, z1), (x0, high, z0)]
     return Surface(label, material, np.array(corners), tone, light)
 
 
 def _building(rng: np.random.Generator, side: int, x: float, block: Block) -> Iterator[Surface]:
-    """A house with its facade on the street, its near end wall and its roof."""
+    """A house: the facade on the street, the near end wall and the roof."""
     (z0, z1), back, height = block, x + 12.0 * side, 3.1 * rng.integers(3, 8) + 0.8
     material, tone = choose(rng, {"plaster": 3, "brick": 2, "stone": 1}), float(rng.random())
     yield upright("building", material, ((x, z0), (back, z0)), 0.0, height, tone, 0.9)
@@ -59,7 +59,7 @@ def _barrier(kind: str, x: float, block: Block, height: float, tone: float) -> I
 def frontage(
     rng: np.random.Generator, odds: dict[str, float], edge: Strip, block: Block
 ) -> Iterator[Surface]:
-    """What lines one side of one block, from far to near."""
+    """The surfaces beside the street, on one side of one block, from far to near."""
     x, z = edge.side * edge.outer, block[1]
     while z > block[0] + 3.0:
         kind = choose(rng, odds)
@@ -78,7 +78,7 @@ def frontage(
 
 
 def skyline(rng: np.random.Generator) -> Iterator[Surface]:
-    """Far houses and trees beyond the frontage and at the street's end."""
+    """Distant houses and trees behind the frontage and at the end of the street."""
     for z in np.linspace(FAR, 60.0, 9):
         for side in (-1, 1):
             x = side * rng.uniform(0.0 if z > FAR - 25.0 else 30.0, 60.0)

@@ -1,7 +1,7 @@
-"""Two looks of the same street: a clean computer game and a car's camera in dull weather.
+"""Two looks of the same street: a clean computer game, and the camera of a car in dull weather.
 
-Low-frequency differences (light, cast, haze, vignette) are what FDA can carry over; palettes,
-textures, blur and noise are not.
+FDA can transfer low-frequency differences: light, colour cast, haze and vignette. It cannot
+transfer palettes, textures, blur and noise.
 """
 
 import numpy as np
@@ -15,11 +15,11 @@ from toy_city.raster import Floats, Fragments
 Pixels = npt.NDArray[np.uint8]
 
 FACADES = ("plaster", "brick", "stone")
-HAZE_DEPTH = 300.0  # metres: the sky behind it is no hazier
+HAZE_DEPTH = 300.0  # metres; haze does not increase beyond this distance
 
 
 def _noise_tile(side: int = 256) -> Floats:
-    """Noise of several octaves in [-1, 1] that repeats without a seam."""
+    """Noise of several octaves in [-1, 1]. The tile repeats without a seam."""
     rng = np.random.default_rng(0)
     tile = np.zeros((side, side))
     for octave, weight in ((1, 0.6), (2, 0.5), (8, 0.5)):
@@ -32,7 +32,7 @@ NOISE = _noise_tile()
 
 
 def shade(surfaces: list[Surface], seen: Fragments, look: Look) -> Floats:
-    """Light the palette's colours and lay the textures on; RGB in [0, 1], (H, W, 3)."""
+    """Apply colours, textures and light to the surfaces. Return RGB in [0, 1], (H, W, 3)."""
     materials = [look.materials[surface.material] for surface in surfaces]
     image = _tints(surfaces, materials)[seen.surface]
     facade = np.array([surface.material in FACADES for surface in surfaces])[seen.surface]
@@ -44,7 +44,7 @@ def shade(surfaces: list[Surface], seen: Fragments, look: Look) -> Floats:
 
 
 def _tints(surfaces: list[Surface], materials: list[Material]) -> Floats:
-    """The colours that the surfaces' tones choose, each a little brighter or darker."""
+    """The colour of each surface, chosen by its tone and made slightly brighter or darker."""
     choices = [s.tone * len(m.colors) for s, m in zip(surfaces, materials, strict=True)]
     colors = [m.colors[int(choice)] for m, choice in zip(materials, choices, strict=True)]
     brightness = 0.9 + 0.2 * (np.array(choices) % 1.0)
@@ -53,18 +53,18 @@ def _tints(surfaces: list[Surface], materials: list[Material]) -> Floats:
 
 
 def _light(surfaces: list[Surface], seen: Fragments, look: Look) -> Floats:
-    """RGB light on each surface: ambient, sun, and what shadows leave of them."""
+    """RGB light on each surface: ambient light and sun, reduced by shadows."""
     lambert = np.clip(seen.normals @ np.array(look.sun), 0.0, None)[:, None]
     left = np.array([1.0 - look.shadow * (1.0 - surface.light) for surface in surfaces])
     light = (np.array(look.ambient) + lambert * np.array(look.sunlight)) * left[:, None]
-    light[0] = 1.0  # the sky shines by itself
+    light[0] = 1.0  # the sky emits its own light
     light[[surface.material in look.glow for surface in surfaces]] = 1.0
     as_float: Floats = light.astype(np.float32)
     return as_float
 
 
 def _grain(seen: Fragments, grain: Floats) -> Floats:
-    """Noise that sticks to the surfaces and fades where a grain is smaller than a pixel."""
+    """Noise that is fixed to the surfaces. It fades where a grain is smaller than a pixel."""
     columns = (seen.across * grain).astype(np.int32) & 255
     rows = (seen.along * grain).astype(np.int32) & 255
     fade = np.minimum(seen.focal / (seen.distance * grain), 1.0)
@@ -97,7 +97,7 @@ def _facade(
 
 
 def haze(image: Floats, seen: Fragments, look: Look, rng: np.random.Generator) -> Floats:
-    """Fade what is far away into the colour of the air."""
+    """Blend distant pixels into the colour of the air."""
     visibility = np.float32(rng.uniform(*look.visibility))
     clear = np.exp(-np.minimum(seen.distance, HAZE_DEPTH) / visibility)[..., None]
     air = np.array(look.air, dtype=np.float32)
@@ -106,13 +106,13 @@ def haze(image: Floats, seen: Fragments, look: Look, rng: np.random.Generator) -
 
 
 def develop_game(image: Floats, rng: np.random.Generator) -> Pixels:
-    """Saturated colours and a hard contrast."""
+    """Apply saturated colours and hard contrast."""
     vivid = np.clip(_saturate(image * np.float32(rng.uniform(0.92, 1.08)), 1.15), 0.0, 1.0)
     return _quantize(255.0 * (0.5 * vivid + 0.5 * vivid * vivid * (3.0 - 2.0 * vivid)))
 
 
 def develop_camera(image: Floats, rng: np.random.Generator) -> Pixels:
-    """Uneven light, dark corners, a colour cast, a soft lens and a noisy sensor."""
+    """Apply uneven light, dark corners, a colour cast, a soft lens and sensor noise."""
     height, width = image.shape[:2]
     y, x = np.mgrid[-1.0 : 1.0 : height * 1j, -1.0 : 1.0 : width * 1j].astype(np.float32)
     (right, down), vignette = rng.normal(0.0, 0.12, 2), rng.uniform(0.1, 0.25)

@@ -6,24 +6,24 @@ Color = tuple[int, int, int]
 
 
 class Material(NamedTuple):
-    """The colours among which a surface's tone chooses, and the grain upon them."""
+    """Colours to choose from by the tone of a surface, and the grain on them."""
 
     colors: tuple[Color, ...]
     contrast: float = 0.0  # of the grain
-    grain: float = 4.0  # grains in a metre
+    grain: float = 4.0  # grains per metre
 
 
 class Look(NamedTuple):
     """A palette and a light."""
 
     materials: dict[str, Material]
-    sun: tuple[float, float, float]  # direction towards it times its strength
+    sun: tuple[float, float, float]  # direction towards the sun, times its strength
     ambient: tuple[float, float, float]  # RGB
     sunlight: tuple[float, float, float]  # RGB
-    shadow: float  # how much of a shadow's darkness is left, 1 = all
+    shadow: float  # darkness of shadows: 1 is full, 0 is none
     air: tuple[float, float, float]  # RGB of the haze
-    visibility: tuple[float, float]  # metres at which the haze takes two thirds: from, to
-    glow: tuple[str, ...] = ()  # materials that shine by themselves
+    visibility: tuple[float, float]  # metres at which haze takes two thirds: minimum, maximum
+    glow: tuple[str, ...] = ()  # materials that emit light
 
 
 def _hex(*codes: str) -> tuple[Color, ...]:
@@ -140,7 +140,7 @@ NIGHT = CAMERA._replace(
         "sky": Material(_hex("10131c"), 0.05, 0.004),
     },
     sun=(0.0, 0.0, 0.0),
-    ambient=(0.24, 0.22, 0.19),  # lanterns
+    ambient=(0.24, 0.22, 0.19),  # light of street lamps
     air=(0.10, 0.10, 0.12),
     glow=("lamp", "head", "tail", "red", "green"),
 )

@@ -1,6 +1,6 @@
-"""Setting the shapes down in the street as flat, one-coloured polygons.
+"""Place objects in the street, as flat polygons of one colour.
 
-Axes in metres: x to the right, y up, z away from the eye.
+Axes in metres: x to the right, y up, z away from the camera.
 """
 
 from collections.abc import Sequence
@@ -24,24 +24,24 @@ BLOBS = np.array(  # of foliage: right, up and size, in radii
 
 
 class Surface(NamedTuple):
-    """A flat polygon: the class it is labelled as and the material it is made of."""
+    """A flat polygon with the class of its label and its material."""
 
     label: str
     material: str
     points: Points  # (N, 3)
-    tone: float = 0.5  # 0 to 1: which of the material's colours
+    tone: float = 0.5  # 0 to 1; chooses one of the colours of the material
     light: float = 1.0  # below 1 in shadow
 
 
 class Place(NamedTuple):
-    """Where on the ground a thing stands, and by what angle it is turned about the vertical."""
+    """The position of an object on the ground, and its rotation about the vertical axis."""
 
     x: float
     z: float
     heading: float = 0.0
 
     def stand(self, points: Points) -> Points:
-        """Turn points about the vertical and set them down."""
+        """Rotate points about the vertical axis, and move them to this place."""
         cos, sin = float(np.cos(self.heading)), float(np.sin(self.heading))
         turn = np.array([[cos, 0.0, sin], [0.0, 1.0, 0.0], [-sin, 0.0, cos]])
         placed: Points = points @ turn + (self.x, 0.0, self.z)
@@ -51,7 +51,7 @@ class Place(NamedTuple):
 def billboard(
     rng: np.random.Generator, name: str, place: Place, scale: float = 1.0
 ) -> list[Surface]:
-    """A billboard of the table `BILLBOARDS`; each of its materials takes one random tone."""
+    """A billboard of the table `BILLBOARDS`. Each of its materials gets one random tone."""
     tones = {part.material: float(rng.random()) for part in BILLBOARDS[name]}
     return [
         Surface(part.label, part.material, place.stand(scale * points), tones[part.material])
@@ -66,7 +66,7 @@ def _cut_out(name: str) -> tuple[Points, ...]:
 
 
 def _side(vehicle: Vehicle, x: float) -> list[Surface]:
-    """One side of a vehicle, with its windows and wheels painted on."""
+    """One side of a vehicle, with its windows and wheels."""
 
     def at(outline: Sequence[tuple[float, ...]]) -> Points:
         return np.array(
@@ -87,14 +87,14 @@ def _side(vehicle: Vehicle, x: float) -> list[Surface]:
 
 @cache
 def _model(name: str) -> tuple[list[list[Surface]], Points, Points]:
-    """A vehicle around the origin: its faces, their centres and three corners of each."""
+    """A vehicle at the origin: its faces, their centres, and three corners of each face."""
     faces = _faces(VEHICLES[name])
     centres = np.array([face[0].points.mean(axis=0) for face in faces])
     return faces, centres, np.stack([face[0].points[:3] for face in faces])
 
 
 def _faces(vehicle: Vehicle) -> list[list[Surface]]:
-    """All faces of a vehicle, each with what is painted on it."""
+    """All faces of a vehicle, each with its details."""
     half = vehicle.width / 2
     corners = [((a - 0.5) * vehicle.length, u * vehicle.height) for a, u, _ in vehicle.profile]
     faces = [_side(vehicle, -half), _side(vehicle, half)]
@@ -111,9 +111,10 @@ def _faces(vehicle: Vehicle) -> list[list[Surface]]:
 
 
 def vehicle(rng: np.random.Generator, name: str, place: Place) -> list[Surface]:
-    """A vehicle of the table `VEHICLES`: the faces that the eye can see, far ones first."""
+    """A vehicle of the table `VEHICLES`: its visible faces, from far to near."""
     tone, (faces, centres, corners) = float(rng.random()), _model(name)
-    # The triple product's sign says on which side of a face a point lies; the inside is hidden.
+    # The sign of the triple product is the side of a face on which a point lies. A face is visible
+    # if the camera and the inside of the vehicle are on different sides.
     placed, inside = place.stand(corners), place.stand(centres).mean(axis=0)
     visible = np.linalg.det(placed - inside) * np.linalg.det(placed - EYE) < 0
     order = np.argsort(-place.stand(centres)[:, 2]).tolist()
@@ -128,20 +129,20 @@ def vehicle(rng: np.random.Generator, name: str, place: Place) -> list[Surface]:
 def foliage(
     rng: np.random.Generator, place: Place, height: float, radius: float, tone: float
 ) -> list[Surface]:
-    """A crown or a bush: ragged blobs of leaves, dark ones below and bright ones above."""
+    """A tree crown or a bush: ragged blobs of leaves, dark below and bright above."""
     ragged = radius * BLOBS[:, 2:] * rng.uniform(0.75, 1.2, (len(BLOBS), len(ROUND)))
     points = np.empty((*ragged.shape, 3))
     points[..., 0] = place.x + radius * BLOBS[:, :1] + ragged * ROUND[:, 0]
     points[..., 1] = height + radius * BLOBS[:, 1:2] + ragged * ROUND[:, 1]
     points[..., 2] = place.z
-    points[..., 1] = np.maximum(points[..., 1], 0.02)  # nothing grows into the ground
+    points[..., 1] = np.maximum(points[..., 1], 0.02)  # no leaf is below the ground
     return [
         Surface("vegetation", "leaf", blob, tone, 0.72 + 0.12 * i) for i, blob in enumerate(points)
     ]
 
 
 def tree(rng: np.random.Generator, place: Place) -> list[Surface]:
-    """A trunk and a crown; both are vegetation, as Cityscapes labels them."""
+    """A trunk and a crown. Both are labelled vegetation, as in Cityscapes."""
     radius, trunk = rng.uniform(1.6, 3.4), rng.uniform(2.0, 3.2)
     outline = box(-0.14, 0.14, 0.0, trunk + 0.5 * radius)
     stem = place.stand(np.array([(u, v, 0.0) for u, v in outline]))

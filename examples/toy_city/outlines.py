@@ -1,4 +1,4 @@
-"""Closed outlines in a plane, in whatever unit their user means."""
+"""Closed outlines in a plane. The caller chooses the unit."""
 
 import numpy as np
 

@@ -1,7 +1,7 @@
-"""A pinhole camera and a painter: from surfaces in metres to what each pixel sees.
+"""A pinhole camera and a rasteriser: from surfaces in metres to the surface of each pixel.
 
-The painter writes only the *number* of the surface into each pixel. Class, distance and the place
-on the surface follow from that number and the surface's plane, so that image and label agree.
+Each pixel only stores the number of its surface. Class, distance and position on the surface follow
+from this number and the plane of the surface. So image and label agree.
 """
 
 from typing import NamedTuple
@@ -18,7 +18,7 @@ NEAR = 0.5
 
 
 class Pinhole(NamedTuple):
-    """Where the camera looks; angles in radians, the focal length in image widths."""
+    """The direction of the camera. Angles in radians, focal length in image widths."""
 
     yaw: float
     pitch: float
@@ -26,7 +26,7 @@ class Pinhole(NamedTuple):
     focal: float
 
     def rotation(self) -> Points:
-        """The matrix that turns the street's axes into the camera's."""
+        """The rotation matrix from the axes of the street to those of the camera."""
         (cy, sy), (cp, sp), (cr, sr) = (
             (float(np.cos(a)), float(np.sin(a))) for a in (self.yaw, self.pitch, self.roll)
         )
@@ -38,18 +38,18 @@ class Pinhole(NamedTuple):
 
 
 class Fragments(NamedTuple):
-    """What the pixels see: `surface` indexes the table of surfaces, whose entry 0 is the sky."""
+    """The content of each pixel. `surface` is an index of the surfaces, where 0 is the sky."""
 
     surface: npt.NDArray[np.intp]  # (H, W)
-    across: Floats  # (H, W) metres along the surface: sideways
-    along: Floats  # (H, W) metres along the surface: upwards, or away on the ground
+    across: Floats  # (H, W) position on the surface in metres, sideways
+    along: Floats  # (H, W) position in metres, upwards, or forwards on the ground
     distance: Floats  # (H, W) metres
-    normals: Points  # (S, 3) of the surfaces, towards the eye
+    normals: Points  # (S, 3) of the surfaces, towards the camera
     focal: float  # in pixels
 
 
 def rasterize(surfaces: list[Surface], pinhole: Pinhole, size: tuple[int, int]) -> Fragments:
-    """Paint surfaces in their order, the first of them as the sky behind everything."""
+    """Paint the surfaces in order. The first one is the sky, behind everything."""
     rotation, focal = pinhole.rotation(), pinhole.focal * size[1]
     sizes = np.array([len(surface.points) for surface in surfaces])
     points = (np.concatenate([surface.points for surface in surfaces]) - EYE) @ rotation.T
@@ -76,7 +76,7 @@ def rasterize(surfaces: list[Surface], pinhole: Pinhole, size: tuple[int, int]) 
 
 
 def _planes(points: Points, sizes: npt.NDArray[np.intp], starts: npt.NDArray[np.intp]) -> Points:
-    """Each surface's plane as n with n @ p = 1 (Newell's method), in camera coordinates."""
+    """The plane of each surface as n with n @ p = 1 (Newell's method), in camera coordinates."""
     following = np.arange(1, len(points) + 1)
     following[starts + sizes - 1] = starts
     x, y, z = points.T
@@ -90,7 +90,7 @@ def _planes(points: Points, sizes: npt.NDArray[np.intp], starts: npt.NDArray[np.
 
 
 def _axes(normals: Points) -> tuple[Points, Points]:
-    """Two directions in each surface: level with the street, and up (or away, on the ground)."""
+    """Two directions on each surface: sideways, and upwards (forwards on the ground)."""
     lying = np.abs(normals[:, 1]) > 0.9
     level = np.stack([normals[:, 2], np.zeros(len(normals)), -normals[:, 0]], axis=1)
     across = np.where(lying[:, None], [1.0, 0.0, 0.0], level)
@@ -99,7 +99,7 @@ def _axes(normals: Points) -> tuple[Points, Points]:
 
 
 def _rays(focal: float, size: tuple[int, int]) -> Floats:
-    """The direction in which each pixel looks, in camera coordinates."""
+    """The viewing direction of each pixel, in camera coordinates."""
     height, width = size
     rays = np.ones((height, width, 3), dtype=np.float32)
     rays[..., 0] = (np.arange(width) + 0.5 - width / 2) / focal
@@ -114,7 +114,7 @@ def _paint(
     focal: float,
     size: tuple[int, int],
 ) -> npt.NDArray[np.intp]:
-    """The number of the last painted surface that covers each pixel."""
+    """The number of the last surface that was painted at each pixel."""
     height, width = size
     canvas = Image.new("I", (width, height))
     draw = ImageDraw.Draw(canvas)
@@ -133,7 +133,7 @@ def _paint(
 
 
 def _project(points: Points, focal: float, size: tuple[int, int]) -> Points:
-    """Camera coordinates to pixel columns and rows."""
+    """Project camera coordinates to pixel columns and rows."""
     height, width = size
     scale = focal / np.maximum(points[:, 2], NEAR)
     columns, rows = width / 2 + scale * points[:, 0], height / 2 - scale * points[:, 1]
@@ -141,7 +141,7 @@ def _project(points: Points, focal: float, size: tuple[int, int]) -> Points:
 
 
 def _clip(polygon: Points) -> Points:
-    """Cut off what lies nearer than `NEAR` (Sutherland and Hodgman)."""
+    """Cut off the part of a polygon that is nearer than `NEAR` (Sutherland and Hodgman)."""
     kept = []
     for here, there in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
         if here[2] >= NEAR:

@@ -1,8 +1,8 @@
-"""The grammar of a toy street: what lines it and what stands and moves on it.
+"""The rules of a toy street: which objects stand beside it, stand on it and move on it.
 
-A street is a bundle of strips that run away from the eye. A line of sight that starts in the
-innermost strip never turns back inwards, so painting the strips from the outermost to the
-innermost, and each strip from far to near, hides exactly what has to be hidden.
+A street consists of strips that run away from the camera. A line of sight that starts in the
+innermost strip never turns back inwards. So the strips are painted from the outermost to the
+innermost, and each strip from far to near. This hides exactly the occluded parts.
 """
 
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ from toy_city.vehicles import VEHICLES
 TRAFFIC = {"saloon": 0.9, "estate": 0.8, "van": 0.25, "truck": 0.2, "bus": 0.18}
 PARKED = {"saloon": 3.5, "estate": 3.5, "van": 0.8}
 RIDERS = {"cyclist behind": 0.7, "motorcyclist behind": 0.4}
-POPULATION: dict[str, dict[str, float]] = {  # things in 100 m of a strip
+POPULATION: dict[str, dict[str, float]] = {  # objects per 100 m of a strip
     "own": {**TRAFFIC, **RIDERS},
     "lane": {**TRAFFIC, **RIDERS},
     "oncoming": {**TRAFFIC, **RIDERS},
@@ -52,7 +52,7 @@ NEAREST = {"own": 9.0, "lane": 6.0, "oncoming": 6.0, "rail": 6.0, "sidewalk": 5.
 
 
 def street_scene(rng: np.random.Generator, style: Style) -> list[Surface]:
-    """Draw one street: its surfaces in the order in which to paint them."""
+    """Draw a random street. Return its surfaces in painting order."""
     street = STREETS[choose(rng, STREET_ODDS[style])]
     left, right = lay_strips(rng, street.left, -1), lay_strips(rng, street.right, 1)
     strips, blocks = left + right, lay_blocks(rng)
@@ -74,13 +74,13 @@ def street_scene(rng: np.random.Generator, style: Style) -> list[Surface]:
 
 
 def _bonnet() -> Surface:
-    """The front of the car that carries the camera."""
+    """The bonnet of the car that carries the camera."""
     outline = [(-0.8, 0.6), (0.8, 0.6), (0.75, 1.7), (0.55, 2.0), (-0.55, 2.0), (-0.75, 1.7)]
     return Surface("ego vehicle", "bonnet", np.array([(x, 0.85, z) for x, z in outline]))
 
 
 def _shadow(strip: Strip, x: float, z: float, half: tuple[float, float]) -> Surface:
-    """The dark ground below a thing."""
+    """The dark ground below an object."""
     label, material = GROUND[strip.kind]
     return flat(label, material, (x - half[0], x + half[0]), (z - half[1], z + half[1]), 0.5, 0.45)
 
@@ -88,7 +88,7 @@ def _shadow(strip: Strip, x: float, z: float, half: tuple[float, float]) -> Surf
 def _thing(
     rng: np.random.Generator, name: str, strip: Strip, x: float, z: float
 ) -> Iterator[Surface]:
-    """One thing of the tables with its shadow."""
+    """One object of the tables, with its shadow."""
     facing = np.pi if strip.kind == "oncoming" else 0.0
     if name in VEHICLES:
         length, width = VEHICLES[name].length, VEHICLES[name].width
@@ -111,7 +111,7 @@ def _thing(
 def _populate(
     rng: np.random.Generator, style: Style, strip: Strip, block: Block
 ) -> Iterator[Surface]:
-    """Walk a strip from far to near and set things down at random distances."""
+    """Place objects on a strip from far to near, at random distances."""
     density = {
         name: number * ABUNDANCE[style].get(name, 1.0)
         for name, number in POPULATION[strip.kind].items()
@@ -134,7 +134,7 @@ def _populate(
 
 
 def _corner(rng: np.random.Generator, strip: Strip, block: Block) -> Iterator[Surface]:
-    """Lights at the crossing that ends a block, and people who cross before it."""
+    """Traffic lights at the crossing after a block, and people who cross in front of it."""
     if block[1] >= FAR or block[1] < 8.0:
         return
     if strip.kind == "sidewalk" and rng.random() < 0.6:

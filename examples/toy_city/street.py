@@ -1,4 +1,4 @@
-"""The ground of a toy street: strips that run away from the eye, crossings, markings."""
+"""The ground of a toy street: strips that run away from the camera, crossings and markings."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -9,14 +9,14 @@ import numpy as np
 from toy_city.objects import Surface
 
 Style = Literal["game", "camera"]
-Block = tuple[float, float]  # from z, to z: a stretch between two crossings
+Block = tuple[float, float]  # first and last z of the part between two crossings
 
 FAR = 220.0
 BEHIND = -12.0
 
 
 class Strip(NamedTuple):
-    """What runs along the street at a given distance from the eye's path."""
+    """A band along the street, at a given distance from the path of the camera."""
 
     kind: str
     side: int  # -1 left, 1 right
@@ -25,12 +25,12 @@ class Strip(NamedTuple):
 
     @property
     def middle(self) -> float:
-        """The x at which the strip's things stand."""
+        """The x of the objects on the strip."""
         return self.side * (self.inner + self.outer) / 2
 
 
 class Street(NamedTuple):
-    """One kind of street: strips from the middle outwards, and what lines it."""
+    """One kind of street: its strips from the middle outwards, and the odds beside it."""
 
     right: tuple[str, ...]
     left: tuple[str, ...]
@@ -91,7 +91,7 @@ GROUND = {  # strip: label and material
 
 
 def choose(rng: np.random.Generator, odds: dict[str, float]) -> str:
-    """Draw a key with a chance proportional to its value."""
+    """Draw a key with a probability proportional to its value."""
     chance = rng.random() * sum(odds.values())
     for name, share in odds.items():
         chance -= share
@@ -101,7 +101,7 @@ def choose(rng: np.random.Generator, odds: dict[str, float]) -> str:
 
 
 def lay_strips(rng: np.random.Generator, kinds: tuple[str, ...], side: int) -> list[Strip]:
-    """One side of a street, from the eye's own lane outwards."""
+    """The strips of one side of a street, from the lane of the camera outwards."""
     strips, inner = [], 0.0
     for kind in ("own", *kinds):
         outer = inner + rng.uniform(*WIDTHS[kind])
@@ -111,7 +111,7 @@ def lay_strips(rng: np.random.Generator, kinds: tuple[str, ...], side: int) -> l
 
 
 def lay_blocks(rng: np.random.Generator) -> list[Block]:
-    """The stretches between crossings, near ones first."""
+    """The parts of the street between crossings, from near to far."""
     blocks, start = [], BEHIND
     end = rng.uniform(12.0, 70.0)
     while end < FAR - 60.0:
@@ -172,7 +172,7 @@ def _markings(rng: np.random.Generator, strips: list[Strip], block: Block) -> It
 
 
 def _patches(rng: np.random.Generator, strips: list[Strip]) -> Iterator[Surface]:
-    """Mended asphalt and manhole covers."""
+    """Repaired asphalt and manhole covers."""
     lanes = [strip for strip in strips if GROUND[strip.kind][0] == "road"]
     for _ in range(int(rng.integers(0, 5))):
         strip = lanes[int(rng.integers(len(lanes)))]

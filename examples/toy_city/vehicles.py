@@ -1,4 +1,4 @@
-"""The vehicles of a toy street, as a table."""
+"""A table of the vehicles of a toy street."""
 
 from typing import NamedTuple
 
@@ -6,13 +6,13 @@ from toy_city.outlines import Outline, box
 
 
 class Vehicle(NamedTuple):
-    """A side view pushed out to a width; positions are fractions of length, width and height."""
+    """A side view, extruded to a width. Positions are fractions of length, width and height."""
 
     label: str
     length: float
     width: float
     height: float
-    profile: tuple[tuple[float, float, str], ...]  # along, up, material of the face that follows
+    profile: tuple[tuple[float, float, str], ...]  # along, up, material of the next face
     windows: tuple[Outline, ...]  # on the sides: along, up
     wheels: tuple[float, ...]  # along
     rear: tuple[tuple[str, float, float, float, float], ...]  # material, left, right, low, high

@@ -73,9 +73,11 @@ def sick(tmp_path):
 
 
 def run(root, tmp_path, **settings):
-    config = Config(root, report=tmp_path / "runs" / "report.json", workers=0, **settings)
+    config = Config(
+        root, output=tmp_path / "runs" / "report.json", overwrite=True, workers=0, **settings
+    )
     status = main(config)
-    return status, json.loads(config.report.read_text(encoding="utf-8")), config.report
+    return status, json.loads(config.output.read_text(encoding="utf-8")), config.output
 
 
 def test_every_planted_fault_is_found_and_named(sick, tmp_path):
@@ -289,7 +291,7 @@ def test_a_described_folder_is_told_in_its_own_words(tmp_path, capsys):
 def test_a_wrong_name_is_refused(tmp_path):
     write_gta5(tmp_path)
     with pytest.raises(FileNotFoundError, match="expected the layout of acdc"):
-        main(Config(tmp_path, data_set="acdc", report=tmp_path / "report.json"))
+        main(Config(tmp_path, data_set="acdc", output=tmp_path / "report.json"))
     assert not (tmp_path / "report.json").exists()
 
 
@@ -309,10 +311,10 @@ def test_a_report_that_fails_leaves_the_last_one(sick, tmp_path, monkeypatch):
 def test_a_described_folder_of_labels_that_is_missing_is_a_finding(tmp_path, capsys):
     save(tmp_path / "images/a.png", some_image())
     (tmp_path / "data_set.toml").write_text('train_ids = true\nlabels = "thruth"\n')
-    assert main(Config(tmp_path, report=tmp_path / "report.json", workers=0)) == 1
+    assert main(Config(tmp_path, output=tmp_path / "report.json", workers=0)) == 1
     assert "thruth" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_folder_is_no_report(tmp_path):
-    with pytest.raises(IsADirectoryError, match="--report to be a file"):
-        main(Config(tmp_path, report=tmp_path))
+    with pytest.raises(IsADirectoryError, match="--output to be a file"):
+        main(Config(tmp_path, output=tmp_path))

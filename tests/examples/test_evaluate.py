@@ -189,7 +189,7 @@ def test_what_a_report_lists_and_what_has_no_label_can_be_left_out(config, root,
     assert [Path(name).name[:-12] for name in matrices(config)] == NAMES[2:]
     report = tmp_path / "report.json"
     report.write_text(json.dumps({"skip": [f"{name}_leftImg8bit" for name in NAMES[:3]]}))
-    main(replace(config, skip=report))
+    main(replace(config, skip=report, overwrite=True))
     assert [Path(name).name[:-12] for name in matrices(config)] == NAMES[3:]
 
 
@@ -240,7 +240,9 @@ def test_only_an_evaluation_is_replaced_and_only_by_a_whole_one(config, root):
     with pytest.raises(FileExistsError, match=r"choose another --output"):
         replace(config, batch_size=3)
     (config.output / "results.json").rename(config.output / "evaluation.json")
-    config = replace(config, batch_size=3)
+    with pytest.raises(FileExistsError, match=r"exists already; --overwrite"):
+        replace(config, batch_size=3)
+    config = replace(config, batch_size=3, overwrite=True)
     broken = config.output.parent / "broken"
     shutil.copytree(root, broken)
     max(broken.glob("gtFine/val/*/*_labelIds.png")).write_bytes(b"no PNG")

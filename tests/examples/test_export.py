@@ -228,7 +228,9 @@ class TestInt8:
         monkeypatch.setattr(onnx_file, "check_onnx", lambda *_: iter(()))
 
     def settings(self, network, city, output, **changes):
-        return Config(network, output, int8=city.target_root, size=(64, 128), **changes)
+        return Config(
+            network, output, int8=True, target_root=city.target_root, size=(64, 128), **changes
+        )
 
     def test_writes_the_verdict_beside_the_file(
         self, streets, city, tmp_path, capsys, fabric, config
@@ -256,7 +258,9 @@ class TestInt8:
         monkeypatch.setattr(quantization.Verdict, "problems", ["poor"])
         root = tmp_path / "root"
         shutil.copytree(city.target_root / "leftImg8bit", root / "leftImg8bit")
-        settings = Config(streets, tmp_path / "city.onnx", int8=root, size=(64, 128))
+        settings = Config(
+            streets, tmp_path / "city.onnx", int8=True, target_root=root, size=(64, 128)
+        )
         assert main(settings) == 1
         verdict = json.loads((tmp_path / "city.json").read_text())
         assert verdict["miou"] == {"float": None, "int8": None}
@@ -266,11 +270,13 @@ class TestInt8:
         shutil.copytree(city.target_root, root)
         next((root / "gtFine" / "val").rglob("*_labelIds.png")).unlink()
         with pytest.raises(FileNotFoundError, match="label"):
-            main(Config(streets, tmp_path / "city.onnx", int8=root, size=(64, 128)))
+            main(
+                Config(streets, tmp_path / "city.onnx", int8=True, target_root=root, size=(64, 128))
+            )
 
     def test_a_verdict_that_is_there_is_not_replaced_unasked(self, city, tmp_path):
         (tmp_path / "city.json").touch()
-        with pytest.raises(FileExistsError, match=r"city\.json is there already; --overwrite"):
+        with pytest.raises(FileExistsError, match=r"city\.json exists already; --overwrite"):
             self.settings(None, city, tmp_path / "city.onnx")
 
     def test_a_network_of_other_classes_is_refused(self, folder, city, tmp_path):
@@ -278,17 +284,20 @@ class TestInt8:
             main(self.settings(str(folder), city, tmp_path / "city.onnx"))
 
     def test_a_source_is_no_target(self, streets, city, tmp_path):
-        settings = Config(streets, tmp_path / "city.onnx", int8=city.source_root)
+        settings = Config(streets, tmp_path / "city.onnx", int8=True, target_root=city.source_root)
         with pytest.raises(ValueError, match=r"expected a target out of .* got gta5"):
             main(settings)
 
     @pytest.mark.parametrize(
         ("changes", "message"),
         [
-            ({"half": True, "int8": Path()}, "--int8 or --half, got both"),
+            ({"half": True, "int8": True, "target_root": Path()}, "--int8 or --half, got both"),
             ({"size": (64, 128)}, "--size beside --int8 alone"),
-            ({"int8": Path(), "calibration_images": 0}, "at least one image"),
-            ({"int8": Path(), "size": (8, 64)}, r"at least 32x32, got \(8, 64\)"),
+            ({"int8": True, "target_root": Path(), "calibration_images": 0}, "at least one image"),
+            (
+                {"int8": True, "target_root": Path(), "size": (8, 64)},
+                r"at least 32x32, got \(8, 64\)",
+            ),
             ({"output": Path("city.json")}, r"to end in \.onnx, got city\.json"),
         ],
     )

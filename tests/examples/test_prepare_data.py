@@ -356,5 +356,7 @@ def test_any_name_can_be_copied(tmp_path, stem, suffix):
 
 def test_a_copy_inside_of_its_source_is_refused(tmp_path):
     write_gta5(tmp_path / "gta5", "00001", image=some_image(), ids=some_ids())
-    with pytest.raises(ValueError, match=r"expected a copy apart from its source, got .*/copy in"):
+    with pytest.raises(
+        ValueError, match=r"expected a copy apart from its source, got .*/copy, which"
+    ):
         main(Config(tmp_path / "gta5", tmp_path / "gta5/images/copy", data_set="gta5"))

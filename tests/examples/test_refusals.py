@@ -19,18 +19,22 @@ from uda_seg.models import BiSeNet
 
 MISTAKES = [  # the command line below a folder, and what the answer says
     ("check_data missing", "missing, which is no folder"),
+    ("check_data gta5 --output notes.txt", r"notes\.txt exists already; --overwrite replaces it"),
     ("check_data empty", "the layout of a known data set in .*empty, found none"),
-    ("check_data gta5 --ids 0 0 --data-set gta5", "ids for --data-set folder alone"),
+    ("check_data gta5 --ids 0 0 --data-set gta5", "ids for --data-set folder only"),
     ("check_data own", r"describe it in own/data_set\.toml .* --data-set or --ids"),
     ("check_data own --ids 0 300", r"train ids of 0 to 255, got \(0, 300\)"),
-    ("check_data mistaken", r"mistaken/data_set\.toml: expected the labels' ids to be told by ids"),
-    ("prepare_data missing copy", "missing, which is no folder"),
-    ("prepare_data mistaken copy", r"mistaken/data_set\.toml: expected"),
-    ("prepare_data gta5 copy --skip missing", "--skip to be a report, got missing"),
-    ("prepare_data gta5 thesis", "thesis to be new or to hold"),
-    ("prepare_data gta5 copy --splits minival", r"splits out of \['all'\], got \['minival'\]"),
+    ("check_data mistaken", r"mistaken/data_set\.toml: expected the labels' ids to be given by"),
+    ("prepare_data missing --output copy", "missing, which is no folder"),
+    ("prepare_data mistaken --output copy", r"mistaken/data_set\.toml: expected"),
+    ("prepare_data gta5 --output copy --skip missing", "--skip to be a report, got missing"),
+    ("prepare_data gta5 --output thesis", "thesis to be new or to hold"),
+    (
+        "prepare_data gta5 --output copy --splits minival",
+        r"splits out of \['all'\], got \['minival'\]",
+    ),
     ("evaluate network missing", "missing, which is no folder"),
-    ("evaluate network cityscapes --output thesis", "thesis to be new or an evaluation"),
+    ("evaluate network cityscapes --output thesis", "--output to be new or an evaluation"),
     ("evaluate network cityscapes --split minival", "train, val, test for cityscapes, got minival"),
     ("evaluate network cityscapes --split test", "leftImg8bit.test"),
     ("evaluate network cityscapes --skip missing", "--skip to be a report, got missing"),
@@ -63,14 +67,19 @@ MISTAKES = [  # the command line below a folder, and what the answer says
     ("predict no_json a.png", "no_json/config.json to hold a network's arguments in JSON"),
     ("export runs/missing", "got runs/missing, and there is no such folder"),
     ("export no_json", "no_json/config.json to hold a network's arguments in JSON"),
-    ("export network --output notes.txt", "notes.txt is there already; --overwrite"),
+    ("export network --output a.onnx --int8", "--int8 and --target-root together"),
+    ("export network --output notes.txt", "notes.txt exists already; --overwrite"),
     ("export network --output thesis", "to be a file, got the folder thesis"),
     ("export --backbone resnet1", "resnet1"),
     ("style_bank --source-root gta5", "expected --target-root"),
     ("style_bank --target-root missing", "missing"),
+    (
+        "style_bank --target-root cityscapes --output bank",
+        r"styles\.safetensors exists already; --ov",
+    ),
     ("style_bank --target-root cityscapes --beta 0.9", "beta"),
-    ("make_toy_city --root thesis", "thesis to be new or to hold"),
-    ("make_toy_city --root city --size 8 8", "a size of 32x32"),
+    ("make_toy_city --output thesis", "thesis to be new or to hold"),
+    ("make_toy_city --output city --size 8 8", "a size of 32x32"),
     ("gta2city --beta 0.7", r"beta.* in \[0, 0\.5\], got 0\.7"),
     ("gta2city --warmup-steps 300", "fewer warm-up steps than steps, got 300 of 300"),
     ("gta2city --source-root gta5", "expected --source-root and --target-root together"),
@@ -109,6 +118,8 @@ def folder(tmp_path_factory):
     (folder / "mistaken/data_set.toml").touch()
     (folder / "thesis/thesis.tex").write_text("years of work")
     (folder / "notes.txt").write_text("a text")
+    (folder / "bank").mkdir()
+    (folder / "bank/styles.safetensors").touch()
     (folder / "broken/matrices.pt").write_text("a text")
     Image.fromarray(np.zeros((40, 64, 3), np.uint8)).save(folder / "a.png")
     write_networks(folder)

@@ -314,7 +314,7 @@ def test_workers_end_with_their_parent(tmp_path, monkeypatch):
 
 def test_the_script_is_spawn_safe_from_the_command_line(tmp_path):
     script = ROOT / "examples/make_toy_city.py"
-    command = [sys.executable, script, "--root", str(tmp_path / "city"), "--size", "32", "64"]
+    command = [sys.executable, script, "--output", str(tmp_path / "city"), "--size", "32", "64"]
     counts = ["--source-images", "1", "--target-train", "1", "--target-val", "1"]
     subprocess.run([*command, *counts], check=True, env={"PYTHONPATH": ":".join(sys.path)})
     assert len(list((tmp_path / "city").rglob("*.png"))) == 6
