@@ -34,7 +34,7 @@ from data_tools.guess import name_of
 from evaluation.averaging import Average, averaged
 from evaluation.loading import Classes, load_checkpoint
 from evaluation.pictures import colorize, save_error_maps
-from evaluation.protocol import are_of_cityscapes, merging
+from evaluation.protocol import are_of_cityscapes, merged_ids
 from evaluation.report import Matrices, load_matrices, require_baseline, write_report
 from evaluation.scoring import predict_each
 from files import atomic_path, refuse_existing
@@ -141,7 +141,7 @@ def main(config: Config) -> None:
     require_few_pixels(data)
     network, _ = load_checkpoint(config.network, config.backbone, classes=classes)
     network.to(fabric.device)
-    merged = merging(name, len(classes))
+    merged = merged_ids(name, len(classes))
     with shared_folder(fabric, config.output) as folder:
         matrices = confusion_matrices(fabric, config, network, data, merged, classes, folder)
         if not fabric.is_global_zero:

@@ -28,8 +28,8 @@ from timm.models import reparameterize_model
 
 from command_line import console, name_extra, run_script
 from data_tools.description import CITYSCAPES
-from deployment.model import ExportModel, Pixels, halve
-from evaluation.eight_bits import Target, compare, open_target
+from deployment.model import ExportModel, Pixels, to_float16
+from evaluation.int8_comparison import Target, compare, open_target
 from evaluation.loading import Trained, load_checkpoint
 from evaluation.scoring import resize
 from files import atomic_path, refuse_existing
@@ -103,7 +103,9 @@ def main(config: Config) -> int:
     refuse_fixed_size(network)
     joined = cast(BiSeNet, reparameterize_model(network))  # a copy without RepVGG's branches
     model = ExportModel(
-        halve(joined) if config.half else joined, pixels=config.pixels, class_ids=config.class_ids
+        to_float16(joined) if config.half else joined,
+        pixels=config.pixels,
+        class_ids=config.class_ids,
     )
     status = 0
     with atomic_path(config.output) as unfinished:

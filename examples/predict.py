@@ -30,7 +30,7 @@ from evaluation.overlays import find_targets, is_video
 from evaluation.pictures import Picture, overlay
 from evaluation.scoring import predict, resize
 from files import atomic_path
-from overlap import ahead
+from prefetch import prefetch
 from training.held_out import require_memory
 from uda_seg.batch_norm import image_statistics
 from uda_seg.datasets import read_image
@@ -154,11 +154,11 @@ def predict_pictures(
                 yield source, read_image(source)
 
     def painted() -> Iterator[tuple[Path, Picture]]:
-        for source, pixels in ahead(read()):
+        for source, pixels in prefetch(read()):
             with leaving_out(source, broken):
                 yield source, paint(config, predictor, pixels)
 
-    for source, picture in counted(ahead(painted()), "pictures", len(targets)):
+    for source, picture in counted(prefetch(painted()), "pictures", len(targets)):
         with leaving_out(source, broken), atomic_path(targets[source]) as partial:
             Image.fromarray(picture).save(partial, quality=95)
     if len(broken) == len(targets):
@@ -188,10 +188,10 @@ def predict_video(config: Config, predictor: Predictor, target: Path, left_out: 
         found = "; ".join(["none", *damage[:1]])
         raise ValueError(f"expected a video with a frame, got {config.images} with {found}")
     painted = (
-        (frame, paint(config, predictor, frame.image)) for frame in ahead(chain([first], frames))
+        (frame, paint(config, predictor, frame.image)) for frame in prefetch(chain([first], frames))
     )
     with atomic_path(target) as partial:
-        video.write_frames(partial, counted(ahead(painted), "frames", first.total))
+        video.write_frames(partial, counted(prefetch(painted), "frames", first.total))
     if damage:
         left_out.append(f"damaged packets of {config.images}: {len(damage)}, first {damage[0]}")
 

@@ -9,7 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from uda_seg.models import BiSeNet
 
-__all__ = ["ExportModel", "Pixels", "halve"]
+__all__ = ["ExportModel", "Pixels", "to_float16"]
 
 Pixels = Literal["unit", "uint8", "normalized"]
 
@@ -56,7 +56,7 @@ class ExportModel(nn.Module):
 
 
 @torch.no_grad()
-def halve(network: BiSeNet) -> BiSeNet:
+def to_float16(network: BiSeNet) -> BiSeNet:
     """Convert a network to float16, in place.
 
     Batch norm first becomes a scale and a shift, in float32. The exporter would compute these from

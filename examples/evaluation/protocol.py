@@ -13,7 +13,7 @@ __all__ = [
     "SCORES",
     "are_of_cityscapes",
     "merge_predictions",
-    "merging",
+    "merged_ids",
     "protocol_scores",
     "require_counts",
     "score_names",
@@ -84,7 +84,7 @@ def _mean_without(iou: Tensor, left_out: set[str]) -> Tensor:
     return iou[..., [row.name not in left_out for row in TRAIN_CLASSES]].nanmean(-1)
 
 
-def merging(data_set: Name, num_classes: int) -> Tensor:
+def merged_ids(data_set: Name, num_classes: int) -> Tensor:
     """The train id as which each predicted id counts on a data set, ``(K,)``."""
     ids = torch.arange(num_classes)
     for train_id, counts_as in _MERGED.get(data_set, {}).items():
@@ -94,7 +94,7 @@ def merging(data_set: Name, num_classes: int) -> Tensor:
 
 def merge_predictions(matrices: Tensor, data_set: Name) -> Tensor:
     """Merge the predicted classes of confusion matrices ``(..., K, K)`` as the data set needs."""
-    merged = merging(data_set, matrices.shape[-1])
+    merged = merged_ids(data_set, matrices.shape[-1])
     return torch.zeros_like(matrices).index_add_(-1, merged, matrices)
 
 

@@ -158,7 +158,7 @@ def test_flips_scales_and_windows_are_averaged(config, root, network):
 
 def test_a_window_larger_than_an_image_is_told_by_its_name(config):
     with pytest.raises(
-        ValueError, match=r"bonn_000001_000019.*window of at most .* 48x96, got 64x"
+        ValueError, match=r"bonn_000001_000019.*window from 1x1 to .* 48x96, got 64x"
     ):
         main(replace(config, window=(64, 64)))
     for wrong in ({"window": (16, 64)}, {"scales": (1.0, 0.0)}, {"scales": (float("nan"),)}):

@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from deployment.model import ExportModel, halve
+from deployment.model import ExportModel, to_float16
 from uda_seg.models import BiSeNet
 
 
@@ -58,7 +58,7 @@ def test_batch_norm_in_float16_keeps_what_float32_knew_of_its_statistics(backbon
             module.eps = torch.finfo(torch.float32).tiny
     images = torch.rand(2, 3, 64, 96)
     expected = network(images).logits
-    found = halve(copy.deepcopy(network))
+    found = to_float16(copy.deepcopy(network))
     assert all(value.dtype == torch.float16 for value in found.parameters())
     error = (found(images.half()).logits.float() - expected).abs().max() / expected.abs().max()
     assert error < 5e-3

@@ -12,7 +12,7 @@ from evaluation.protocol import (
     CATEGORIES,
     SCORES,
     merge_predictions,
-    merging,
+    merged_ids,
     protocol_scores,
 )
 from oracles.iou import segmentation
@@ -75,7 +75,7 @@ def test_a_stack_gets_a_stack():
 @pytest.mark.parametrize("data_set", get_args(Name))
 def test_merging_what_was_counted_equals_counting_what_was_merged(data_set):
     pairs = [segmentation(19, 400, seed=seed) for seed in range(4)]
-    counts_as = merging(data_set, 19)
+    counts_as = merged_ids(data_set, 19)
     expected = torch.stack(
         [confusion_matrix(counts_as[predicted], true, 19) for predicted, true in pairs]
     )

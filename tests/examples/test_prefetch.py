@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from overlap import ahead
+from prefetch import prefetch
 
 
 def test_passes_all_items_on_in_order_from_one_other_thread():
@@ -15,10 +15,10 @@ def test_passes_all_items_on_in_order_from_one_other_thread():
             makers.add(threading.get_ident())
             yield number
 
-    assert [*ahead(ahead(numbers()))] == [*range(100)]
+    assert [*prefetch(prefetch(numbers()))] == [*range(100)]
     assert len(makers) == 1
     assert threading.get_ident() not in makers
-    assert [*ahead([])] == []
+    assert [*prefetch([])] == []
 
 
 def test_makes_the_next_items_meanwhile_and_no_more_than_that():
@@ -31,7 +31,7 @@ def test_makes_the_next_items_meanwhile_and_no_more_than_that():
                 third.set()
             yield number
 
-    items = ahead(numbers(), depth=2)
+    items = prefetch(numbers(), depth=2)
     assert next(items) == 0
     assert third.wait(10)  # without being asked for it
     assert made == [0, 1, 2]
@@ -46,7 +46,7 @@ def test_an_error_comes_in_the_place_of_its_item():
         yield 2
         raise OSError("no more")
 
-    items = ahead(numbers())
+    items = prefetch(numbers())
     assert [next(items), next(items)] == [1, 2]
     with pytest.raises(OSError, match="no more"):
         next(items)
@@ -62,7 +62,7 @@ def test_closing_ends_the_thread_and_the_blocks_of_what_made_the_items():
             closed.append(True)
 
     before = threading.active_count()
-    for number in (items := ahead(ahead(numbers()))):
+    for number in (items := prefetch(prefetch(numbers()))):
         if number == 3:
             break
     items.close()
