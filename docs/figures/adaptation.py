@@ -41,13 +41,13 @@ def main(source_root: str, target_root: str, *folders: str) -> None:
         columns[f"{title}\nmIoU {score(folder):.1f} %"] = [
             colorize(predicted(network, target[index]), CITYSCAPES) for index in SCENES
         ]
-    figure = Figure(figsize=(10, 2.4), layout="constrained")
+    figure = Figure(figsize=(7.6, 2.0), layout="constrained")
     axes = figure.subplots(len(SCENES), len(columns))
     for number, (title, panels) in enumerate(columns.items()):
         for axis, panel in zip(axes[:, number], panels, strict=True):
             axis.imshow(panel.permute(1, 2, 0) if isinstance(panel, torch.Tensor) else panel)
             axis.set_axis_off()
-        axes[0, number].set_title(title, fontsize=13)
+        axes[0, number].set_title(title, fontsize=11)
     save_picture(figure, "adaptation")
 
 

@@ -7,6 +7,7 @@ tests/test_benchmarks.py sees where either is older than the results.
 
 import re
 
+from drawing import BLUE, RED, save_chart
 from matplotlib.figure import Figure
 from peers import (
     BACKBONES,
@@ -20,7 +21,7 @@ from peers import (
     results,
 )
 
-PAGE, PLOT = ROOT / "docs/benchmarks.md", ROOT / "docs/benchmarks.png"
+PAGE, PLOT = ROOT / "docs/benchmarks.md", ROOT / "docs/benchmarks.svg"
 
 
 def main() -> None:
@@ -137,7 +138,7 @@ def plot(rows: list[Row]) -> None:
     figure = Figure(figsize=(9, 0.23 * len(rows) + 1), layout="constrained")
     axis = figure.subplots()
     places, ratios = range(len(rows)), [row.of_ours() for row in rows]
-    colors = ["tab:red" if ratio < 1 else "tab:blue" for ratio in ratios]
+    colors = [RED if ratio < 1 else BLUE for ratio in ratios]
     axis.axvline(1, color="grey", linewidth=1)
     axis.hlines(places, 1, ratios, colors, linewidth=1)
     axis.scatter(ratios, places, color=colors)
@@ -148,11 +149,11 @@ def plot(rows: list[Row]) -> None:
     axis.set_yticks(places, [f"{row.what} | {row.beside}" for row in rows], fontsize=8)
     axis.set_xscale("log")
     axis.xaxis.set_major_formatter("{x:g}")
-    axis.set_xlim(0.1, 130)
+    axis.set_xlim(0.5 * min(ratios), 130)
     axis.invert_yaxis()
     axis.margins(y=0.01)
     axis.set_xlabel("the other's time over ours: left of the line, in red, ours is the slower one")
-    figure.savefig(PLOT, dpi=100, metadata={"Description": description(rows)})
+    save_chart(figure, PLOT.stem, description(rows))
 
 
 def description(rows: list[Row]) -> str:

@@ -1,13 +1,11 @@
 """The picture of docs/backbones.md: python docs/figures/bisenet_picture.py."""
 
-from pathlib import Path
-
+from drawing import LIGHT_BLUE, LIGHT_GREEN, LIGHT_GREY, LIGHT_ORANGE, save_chart
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-DOCS = Path(__file__).parent.parent
-DETAIL, CONTEXT, FUSED, TRAINING = "#DCE9F3", "#FBEBC8", "#D3EBE2", "#F0F0F0"
+DETAIL, CONTEXT, FUSED, TRAINING = LIGHT_BLUE, LIGHT_ORANGE, LIGHT_GREEN, LIGHT_GREY
 
 # Name: centre, width, height, colour, text.
 BOXES = {
@@ -34,7 +32,7 @@ BOXES = {
 
 
 def main() -> None:
-    """Write bisenet.png."""
+    """Write bisenet.svg."""
     figure = Figure(figsize=(12, 5), layout="constrained")
     axis = figure.subplots()
     for (x, y), width, height, color, text in BOXES.values():
@@ -54,7 +52,7 @@ def main() -> None:
         axis.text(x, y, text, ha="left" if y < 0 else "center", fontsize=11, style="italic")
     axis.set(xlim=(-0.8, 17.3), ylim=(-1.05, 6.5), aspect="equal")
     axis.set_axis_off()
-    figure.savefig(DOCS / "bisenet.png", dpi=80)
+    save_chart(figure, "bisenet")
 
 
 def draw_arrows(axis: Axes) -> None:

@@ -3,9 +3,8 @@
 PYTHONPATH=examples python docs/figures/color_pictures.py
 """
 
-from pathlib import Path
-
 import torch
+from drawing import save_picture
 from matplotlib.figure import Figure
 from scenes import source_and_target
 
@@ -15,8 +14,6 @@ from uda_seg.transforms import (
     match_statistics,
     perturb_amplitude,
 )
-
-DOCS = Path(__file__).parent.parent
 
 
 def main() -> None:
@@ -30,12 +27,12 @@ def main() -> None:
         "LAB histogram": match_histogram(source, target),
         "PASTA": perturb_amplitude(source, generator=torch.Generator().manual_seed(0)),
     }
-    figure = Figure(figsize=(12, 4.6), layout="constrained")
+    figure = Figure(figsize=(7.4, 2.9), layout="constrained")
     for axis, (title, image) in zip(figure.subplots(2, 3).flat, panels.items(), strict=True):
         axis.imshow(image[0].permute(1, 2, 0).numpy())
-        axis.set_title(title)
+        axis.set_title(title, fontsize=8)
         axis.set_axis_off()
-    figure.savefig(DOCS / "color-transfer.png", dpi=80)
+    save_picture(figure, "color-transfer")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """The picture of docs/discriminators.md: python docs/figures/discriminator_pictures.py."""
 
 from itertools import chain, pairwise, product
-from pathlib import Path
 
+from drawing import BLUE, LIGHT_BLUE, ORANGE, save_chart
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -10,14 +10,12 @@ from torch import nn
 
 from uda_seg.discriminators import DepthwiseFC, FullyConv
 
-DOCS = Path(__file__).parent.parent
 HEIGHT, WIDTH = 512, 1024
 CHANNELS = (19, 64, 128, 256, 512, 1)
-BLUE, ORANGE = "#0072B2", "#E69F00"  # of Okabe and Ito, told apart with any colour vision
 
 
 def main() -> None:
-    """Write discriminators.png: the chain of maps, one stage of each network, and its cost."""
+    """Write discriminators.svg: the chain of maps, one stage of each network, and its cost."""
     figure = Figure(figsize=(11, 6), layout="constrained")
     axes = figure.subplot_mosaic(
         [["chain"] * 4, ["full", "light", "parameters", "operations"]],
@@ -27,7 +25,7 @@ def main() -> None:
     draw_stage(axes["full"], "FullyConv: one convolution", separable=False)
     draw_stage(axes["light"], "DepthwiseFC: two", separable=True)
     draw_costs(axes["parameters"], axes["operations"])
-    figure.savefig(DOCS / "discriminators.png", dpi=90)
+    save_chart(figure, "discriminators")
 
 
 def draw_chain(axis: Axes) -> None:
@@ -38,7 +36,7 @@ def draw_chain(axis: Axes) -> None:
         for depth in range(min(4, channels)):
             shift = 0.05 * depth
             box = (x + shift, 0.5 - size / 2 + shift), size, size
-            axis.add_patch(Rectangle(*box, facecolor="#DCE9F3", edgecolor=BLUE))
+            axis.add_patch(Rectangle(*box, facecolor=LIGHT_BLUE, edgecolor=BLUE))
         height, width = HEIGHT >> stage, WIDTH >> stage
         text = f"{channels} channel{'s' * (channels > 1)}\n{height}x{width}"
         axis.text(x + size / 2, -0.42, text, ha="center", va="top", fontsize=10)

@@ -1,16 +1,14 @@
 """The pictures of docs/fda.md: PYTHONPATH=examples python docs/figures/fda_pictures.py."""
 
-from pathlib import Path
-
 import torch
+from drawing import GREEN, ORANGE, RED, save_picture
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from scenes import source_and_target
 
 from uda_seg.transforms import fourier_domain_adaptation
 
-DOCS = Path(__file__).parent.parent
-BETAS = {0.01: "tab:orange", 0.05: "tab:green", 0.10: "tab:red"}
+BETAS = {0.01: ORANGE, 0.05: GREEN, 0.10: RED}
 
 
 def main() -> None:
@@ -25,20 +23,20 @@ def main() -> None:
 
 def save_panels(panels: dict[str, torch.Tensor]) -> None:
     """Source and target above, the three betas below."""
-    figure = Figure(figsize=(12, 4.6), layout="constrained")
+    figure = Figure(figsize=(7.4, 2.9), layout="constrained")
     for place, (title, image) in zip((1, 2, 4, 5, 6), panels.items(), strict=True):
         axis = figure.add_subplot(2, 3, place)
         axis.imshow(image[0].permute(1, 2, 0).numpy())
-        axis.set_title(title)
+        axis.set_title(title, fontsize=8)
         axis.set_axis_off()
-    figure.savefig(DOCS / "fda.png", dpi=80)
+    save_picture(figure, "fda")
 
 
 def save_spectrum(source: torch.Tensor) -> None:
     """The source's amplitude with the windows, and the picture inside and outside of one."""
     amplitude = torch.fft.fftshift(torch.fft.fft2(source.mean(1)[0]).abs()).log()
     height, width = amplitude.shape
-    figure = Figure(figsize=(12, 3.2), layout="constrained")
+    figure = Figure(figsize=(7.4, 1.9), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     left.imshow(
         amplitude.numpy(), cmap="gray", extent=(-width / 2, width / 2, height / 2, -height / 2)
@@ -55,16 +53,19 @@ def save_spectrum(source: torch.Tensor) -> None:
                 label=f"beta {beta:.2f}: b = {b}",
             )
         )
-    left.legend(loc="lower right", fontsize=8)
-    left.set(title="log amplitude of the source", xlabel="v, cycles an image width", ylabel="u")
+    left.legend(loc="lower right", fontsize=5)
+    left.set_title("log amplitude of the source", fontsize=8)
+    left.set_xlabel("v, cycles an image width", fontsize=7)
+    left.set_ylabel("u", fontsize=7)
+    left.tick_params(labelsize=6)
     low = fourier_domain_adaptation(source, torch.zeros_like(source), 0.05)
     middle.imshow((source - low)[0].permute(1, 2, 0).clamp(0, 1).numpy())
-    middle.set_title("whose amplitudes beta 0.05 replaces")
+    middle.set_title("whose amplitudes beta 0.05 replaces", fontsize=8)
     right.imshow((low + 0.5)[0].permute(1, 2, 0).clamp(0, 1).numpy())
-    right.set_title("what it leaves alone (on grey)")
+    right.set_title("what it leaves alone (on grey)", fontsize=8)
     for axis in (middle, right):
         axis.set_axis_off()
-    figure.savefig(DOCS / "fda-spectrum.png", dpi=80)
+    save_picture(figure, "fda-spectrum")
 
 
 if __name__ == "__main__":

@@ -1,16 +1,16 @@
 """The plot of docs/fda.md from benchmarks/results/fda.json: python docs/figures/fda_speed.py."""
 
 import json
-from pathlib import Path
 
+from drawing import DOCS, save_chart
 from matplotlib.figure import Figure
 
-ROOT = Path(__file__).parents[2]
+RESULTS = DOCS.parent / "benchmarks/results/fda.json"
 
 
 def main() -> None:
-    """Write fda-speed.png: milliseconds of each formula at each beta, on a logarithmic axis."""
-    formulas = json.loads((ROOT / "benchmarks/results/fda.json").read_text())["formulas"]
+    """Write fda-speed.svg: milliseconds of each formula at each beta, on a logarithmic axis."""
+    formulas = json.loads(RESULTS.read_text())["formulas"]
     names = list(dict.fromkeys(key.rsplit(" ", 1)[0] for key in formulas))
     betas = list(dict.fromkeys(key.rsplit(" ", 1)[1] for key in formulas))
     figure = Figure(figsize=(8, 3.4), layout="constrained")
@@ -25,7 +25,7 @@ def main() -> None:
     axis.set_xticks([place + 0.32 for place in range(len(betas))], [f"beta {b}" for b in betas])
     axis.margins(y=0.12)
     axis.legend(ncols=len(names), loc="upper center", bbox_to_anchor=(0.5, 1.18), frameon=False)
-    figure.savefig(ROOT / "docs/fda-speed.png", dpi=90)
+    save_chart(figure, "fda-speed")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """The pictures of docs/losses.md: python docs/figures/loss_pictures.py."""
 
 import math
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from drawing import BLUE, GREEN, ORANGE, RED, save_chart
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -16,9 +16,6 @@ from uda_seg.losses import (
     self_information,
     upsampled_cross_entropy,
 )
-
-DOCS = Path(__file__).parent.parent
-BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"  # of Okabe and Ito
 
 
 def main() -> None:
@@ -43,7 +40,7 @@ def save_adversarial() -> None:
         axis.set(xlabel="logit of the discriminator", ylim=(0, 5))
     axes[0].set_ylabel("loss")
     axes[0].legend(loc="lower right")
-    figure.savefig(DOCS / "loss-adversarial.png", dpi=80)
+    save_chart(figure, "loss-adversarial")
 
 
 def save_entropy() -> None:
@@ -73,7 +70,7 @@ def save_entropy() -> None:
         information.text(0.4, top + 0.012, f"K = {classes}", color=color, fontsize=9)
     information.axvline(1 / math.e, color="grey", linewidth=0.8, linestyle=":")
     information.set(title="self-information", xlabel="probability of a class", ylim=(0, 0.6))
-    figure.savefig(DOCS / "loss-entropy.png", dpi=80)
+    save_chart(figure, "loss-entropy")
 
 
 def save_ohem() -> None:
@@ -88,7 +85,8 @@ def save_ohem() -> None:
         losses = F.softplus(-margins).sort(descending=True).values
         over = (losses > threshold).double().mean().item()
         kept = max(over, least)
-        share = torch.arange(len(losses)) / len(losses)
+        share = torch.arange(len(losses))[::8] / len(losses)
+        losses = losses[::8]
         axis.plot(100 * share, losses, color="black")
         chosen = share <= kept
         axis.fill_between(100 * share[chosen], losses[chosen], color=ORANGE, label="counts")
@@ -98,7 +96,7 @@ def save_ohem() -> None:
         axis.set(title=text, xlabel="pixels, % from the hardest on", ylabel="cross entropy")
         axis.set(xlim=(0, 100), ylim=(0, None))
         axis.legend()
-    figure.savefig(DOCS / "loss-ohem.png", dpi=80)
+    save_chart(figure, "loss-ohem")
 
 
 def save_banded() -> None:
@@ -126,10 +124,10 @@ def save_banded() -> None:
         colors = "magma" if title.startswith("the") else "viridis"
         extent = (0, width, height, 0)
         axis.set_facecolor("lightgrey")
-        axis.imshow(map_, cmap=colors, extent=extent, interpolation="nearest")
+        axis.imshow(map_, cmap=colors, extent=extent, interpolation="none")
         axis.set_title(title, fontsize=10)
         axis.set(xticks=[], yticks=[])
-    figure.savefig(DOCS / "loss-banded.png", dpi=80)
+    save_chart(figure, "loss-banded")
 
 
 def smooth(size: tuple[int, int], generator: torch.Generator) -> Tensor:

@@ -1,8 +1,7 @@
 """The pictures of docs/metrics.md: python docs/figures/metric_pictures.py."""
 
-from pathlib import Path
-
 import torch
+from drawing import BLUE, ORANGE, RED, save_chart
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
@@ -12,8 +11,6 @@ from torch import Tensor
 from uda_seg.datasets import CITYSCAPES_CLASSES
 from uda_seg.metrics import confusion_matrix, iou_from_confusion
 
-DOCS = Path(__file__).parent.parent
-BLUE, ORANGE, RED = "#0072B2", "#E69F00", "#D55E00"  # of Okabe and Ito
 NAMES = ("sky", "building", "road", "car")
 COLORS = {row.name: row.color for row in CITYSCAPES_CLASSES}
 # The example of the page.
@@ -42,13 +39,13 @@ def save_confusion() -> None:
     for row, column in torch.argwhere((TRUTH != 255) & (TRUTH != PREDICTION)).tolist():
         prediction.add_patch(square(row, column, edgecolor=RED, linewidth=4))
     draw_matrix(matrix, confusion_matrix(PREDICTION, TRUTH, 4))
-    figure.savefig(DOCS / "metric-confusion.png", dpi=80)
+    save_chart(figure, "metric-confusion")
 
 
 def draw_ids(axis: Axes, ids: Tensor, title: str) -> None:
     """Paint classes in the colours of Cityscapes, with their ids."""
     palette = ListedColormap([[c / 255 for c in COLORS[name]] for name in NAMES] + [[0, 0, 0]])
-    axis.imshow(ids.clamp(max=4), cmap=palette, vmin=0, vmax=4)
+    axis.imshow(ids.clamp(max=4), cmap=palette, vmin=0, vmax=4, interpolation="none")
     for row, column in torch.cartesian_prod(*map(torch.arange, ids.shape)).tolist():
         value = int(ids[row, column])
         axis.text(column, row, str(value), ha="center", va="center", color="white")
@@ -117,7 +114,7 @@ def save_bootstrap() -> None:
     for axis in (both, difference):
         axis.set_ylim(0, axis.get_ylim()[1] * 1.35)
         axis.legend(loc="upper left", fontsize=9)
-    figure.savefig(DOCS / "metric-bootstrap.png", dpi=80)
+    save_chart(figure, "metric-bootstrap")
 
 
 def draw_histogram(axis: Axes, scores: Tensor, color: str, name: str) -> None:

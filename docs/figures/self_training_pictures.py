@@ -4,15 +4,14 @@ PYTHONPATH=examples python docs/figures/self_training_pictures.py
 """
 
 from collections.abc import Mapping
-from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
+from drawing import save_picture
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from data_tools.description import CITYSCAPES
@@ -21,7 +20,6 @@ from toy_city import write_toy_city
 from uda_seg.datasets import GTA5, Cityscapes
 from uda_seg.transforms import block_mask, class_mix
 
-DOCS = Path(__file__).parent.parent
 MEAN = (0.485, 0.456, 0.406)
 SHARE = 0.4
 """A quality of pseudo labels as it is early in training."""
@@ -44,7 +42,7 @@ def main() -> None:
         target_weights=torch.tensor([SHARE]),
     )
     save_panels(
-        DOCS / "class-mix.png",
+        "class-mix",
         2,
         {
             "source": picture(images),
@@ -58,7 +56,7 @@ def main() -> None:
         },
     )
     save_panels(
-        DOCS / "block-mask.png",
+        "block-mask",
         1,
         {
             "what the teacher sees": picture(target_images),
@@ -74,7 +72,7 @@ def picture(images: Tensor) -> NDArray[np.float32]:
     return pixels
 
 
-def save_panels(path: Path, rows: int, panels: Mapping[str, NDArray[np.generic]]) -> None:
+def save_panels(name: str, rows: int, panels: Mapping[str, NDArray[np.generic]]) -> None:
     """Titled pictures, row by row, in a PNG of 256 colours."""
     columns = len(panels) // rows
     figure = Figure(figsize=(3.1 * columns, 1.85 * rows), layout="constrained")
@@ -84,9 +82,7 @@ def save_panels(path: Path, rows: int, panels: Mapping[str, NDArray[np.generic]]
         axis.imshow(pixels)
         axis.set_title(title, fontsize=11)
         axis.set_axis_off()
-    with BytesIO() as buffer:
-        figure.savefig(buffer, dpi=110)
-        Image.open(buffer).convert("RGB").quantize(256, dither=0).save(path, optimize=True)
+    save_picture(figure, name)
 
 
 if __name__ == "__main__":

@@ -206,9 +206,9 @@ BATCH = torch.rand(2, 3, 8, 8)
         (nn.Conv2d(3, 4, 1), [BATCH], 0, "batch norm, got a Conv2d without"),
         (nn.BatchNorm2d(3, track_running_stats=False), [BATCH], 0, "expected running statistics"),
         (nn.Sequential(FrozenBatchNormAct2d(3), nn.BatchNorm2d(3)), [BATCH], 0, r"frozen.*0 \("),
-        (nn.BatchNorm2d(3), [], 0, "at least two values a channel, got no batch"),
+        (nn.BatchNorm2d(3), [], 0, "at least two values per channel, got no batch"),
         (nn.BatchNorm2d(3), [BATCH, nan_image()], 0, "NaN or infinity in batch 1"),
-        (nn.BatchNorm1d(3), [torch.rand(1, 3)], 0, "two values a channel"),
+        (nn.BatchNorm1d(3), [torch.rand(1, 3)], 0, "two values per channel"),
         (nn.Sequential(nn.Threshold(9, torch.inf), nn.BatchNorm2d(3)), [BATCH], 0, "values in 1"),
     ],
 )

@@ -99,9 +99,7 @@ def test_a_frame_with_nan_does_not_count():
 def test_a_momentum_out_of_range_is_refused(momentum, source_weight):
     layer = nn.BatchNorm2d(3)
     with (
-        pytest.raises(
-            ValueError, match=r"a momentum in \(0, 1\], and below 1 a source_weight above"
-        ),
+        pytest.raises(ValueError, match=r"a momentum in \(0, 1\], and a source_weight above 0 for"),
         image_statistics(layer, source_weight=source_weight, momentum=momentum),
     ):
         pass

@@ -174,7 +174,9 @@ def test_two_images_of_one_name_are_refused_with_what_they_are(tmp_path):
     save(tmp_path / "images" / "a.jpg", some_image())
     save(tmp_path / "images" / "a.png", some_ids(), PALETTE)
     touch(tmp_path, "labels/a.png")
-    with pytest.raises(ValueError, match="labels beside their images need an ending") as error:
+    with pytest.raises(
+        ValueError, match="labels in the folder of the images need an ending"
+    ) as error:
         pair(tmp_path)
     assert f"{tmp_path}/images/a.jpg (JPEG of 6x4, Pillow mode RGB) and" in str(error.value)
     assert f"{tmp_path}/images/a.png (PNG of 6x4, Pillow mode P);" in str(error.value)
@@ -199,7 +201,7 @@ def test_the_suffix_of_a_label_may_be_of_any_case(tmp_path, suffix):
 
 def test_two_labels_of_one_name_are_refused(tmp_path):
     touch(tmp_path, "images/a.jpg", "labels/a.png", "labels/a.PNG")
-    with pytest.raises(ValueError, match=r"one file of a name, got .*a\.PNG .* and .*a\.png"):
+    with pytest.raises(ValueError, match=r"one file per name, got .*a\.PNG .* and .*a\.png"):
         pair(tmp_path)
 
 
@@ -274,7 +276,7 @@ def test_no_obstacle_is_an_end_of_everything(obstructed):
     assert "leads back to" in reasons["images/loop"]
     assert "Permission denied" in reasons["images/closed"]
     assert "symbolic links" in reasons["images/self.png"]
-    assert reasons["images/c.jpg"].startswith("expected one file of a name")
+    assert reasons["images/c.jpg"].startswith("expected one file per name")
     assert names(unpaired, obstructed) == ["labels/closed/d.png"]
 
 

@@ -154,7 +154,7 @@ def test_an_id_that_the_map_misses_is_named_with_its_file(folder):
     ids = dict.fromkeys(present[2:], 0)
     dataset = folder(ids)
     for read in (dataset.__getitem__, dataset.read_label):
-        with pytest.raises(ValueError, match="map them, or see whether") as error:
+        with pytest.raises(ValueError, match="map them, or check whether") as error:
             read(3)
         assert f"{sorted(ids)}, got {present[:2]} in {dataset.labels[3]}" in str(error.value)
 

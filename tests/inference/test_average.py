@@ -43,14 +43,14 @@ def test_at_scale_1_the_network_sees_the_images_themselves():
 
 @pytest.mark.parametrize("scales", [(), (0.0,), (1.0, -0.5), (0.01,)])
 def test_scales_that_leave_no_pixel_are_refused(scales):
-    with pytest.raises(ValueError, match="positive scales that leave a pixel"):
+    with pytest.raises(ValueError, match="positive scales that leave at least a pixel"):
         scale_average(lively(), torch.rand(1, 3, 8, 8), scales)
 
 
 @pytest.mark.parametrize("average", [flip_average, lambda *given: scale_average(*given, [1.0])])
 def test_what_is_no_map_of_the_images_is_refused(average):
     images = torch.rand(1, 3, 8, 8)
-    with pytest.raises(ValueError, match="bring low-resolution logits to the images' size"):
+    with pytest.raises(ValueError, match="resize low-resolution logits to the size of the images"):
         average(lambda given: given[..., ::2, ::2], images)
     with pytest.raises(TypeError, match="got a dict; wrap it"):
         average(lambda given: {"out": given}, images)

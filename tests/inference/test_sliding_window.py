@@ -76,9 +76,9 @@ def test_it_compiles_in_one_piece(shape):
 @pytest.mark.parametrize(
     ("size", "stride", "message"),
     [
-        ((9, 8), (1, 1), r"a window of at most the images' 8x8, got 9x8"),
+        ((9, 8), (1, 1), r"a window from 1x1 to the image size 8x8, got 9x8"),
         ((8, 0), (1, 1), r"got 8x0"),
-        ((8, 8), (9, 1), r"a stride from 1x1 to the window's 8x8, got 9x1"),
+        ((8, 8), (9, 1), r"a stride from 1x1 to the window size 8x8, got 9x1"),
         ((8, 8), (1, 0), r"got 1x0"),
     ],
 )
@@ -89,7 +89,7 @@ def test_windows_that_do_not_fit_are_refused(size, stride, message):
 
 def test_what_is_no_map_of_the_window_is_refused():
     images = torch.rand(1, 3, 8, 8)
-    with pytest.raises(ValueError, match=r"logits \(B, K, H, W\) of images .*got \(1, 3, 2, 2\)"):
+    with pytest.raises(ValueError, match=r"logits \(B, K, H, W\) for images .*got \(1, 3, 2, 2\)"):
         sliding_window(lambda window: window[..., :2, :2], images, (4, 4), (4, 4))
     with pytest.raises(TypeError, match=r"got a tuple; wrap it"):
         sliding_window(lambda window: (window,), images, (4, 4), (4, 4))

@@ -70,13 +70,13 @@ def test_the_default_type_of_a_tensor_does_not_matter(default):
 
 @pytest.mark.parametrize("shape", [(3,), (1, 1, 1), (0, 19), (4, 0)])
 def test_counts_of_another_shape_are_refused(shape):
-    with pytest.raises(ValueError, match=rf"counts \(N, K\), .* got {re.escape(str(shape))}"):
+    with pytest.raises(ValueError, match=rf"counts \(N, K\), got {re.escape(str(shape))}"):
         median_frequency_weights(torch.ones(shape, dtype=torch.int64))
 
 
 @pytest.mark.parametrize(("counts", "least", "total"), [([[0, 0]], 0, 0), ([[3, -1]], -1, 2)])
 def test_counts_that_are_none_are_refused(counts, least, total):
-    with pytest.raises(ValueError, match=rf"least count of {least} and a sum of {total}"):
+    with pytest.raises(ValueError, match=rf"lowest count of {least} and a sum of {total}"):
         median_frequency_weights(torch.tensor(counts))
 
 

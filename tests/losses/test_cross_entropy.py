@@ -262,12 +262,12 @@ LOGITS, LABELS = torch.zeros(2, 3, 4, 6), torch.zeros(2, 16, 24, dtype=torch.int
 @pytest.mark.parametrize(
     ("logits", "labels", "kwargs", "message"),
     [
-        (LOGITS, LABELS[:1], {}, r"of one B.*\(2, 3, 4, 6\) and \(1, 16, 24\)"),
+        (LOGITS, LABELS[:1], {}, r"the same B.*\(2, 3, 4, 6\) and \(1, 16, 24\)"),
         (LOGITS, LABELS[:, None], {}, r"labels \(B, H, W\).*\(2, 1, 16, 24\)"),
         (LOGITS[0], LABELS, {}, r"logits \(B, K, h, w\).*\(3, 4, 6\)"),
-        (LOGITS[..., :0], LABELS, {}, r"no side of 0, got \(2, 3, 4, 0\)"),
-        (LOGITS[:0], LABELS[:0], {}, r"no side of 0"),
-        (LOGITS, LABELS, {"weight": torch.ones(4)}, r"each of 3 classes, got \(4,\)"),
+        (LOGITS[..., :0], LABELS, {}, r"no empty dimension, got \(2, 3, 4, 0\)"),
+        (LOGITS[:0], LABELS[:0], {}, r"no empty dimension"),
+        (LOGITS, LABELS, {"weight": torch.ones(4)}, r"each of 3 classes, got shape \(4,\)"),
         (LOGITS, LABELS, {"reduction": "max"}, r"\('mean', 'sum', 'none'\), got 'max'"),
         (LOGITS, LABELS + 33, {}, r"labels in \[0, 3\).*got \[33\]; map raw ids"),
         (LOGITS, LABELS - 1, {}, r"got \[-1\]"),

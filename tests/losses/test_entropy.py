@@ -121,5 +121,5 @@ def test_integer_logits_are_refused(loss):
 
 @pytest.mark.parametrize("eta", [0, -1, math.nan, math.inf])
 def test_an_exponent_that_is_not_positive_is_refused(eta):
-    with pytest.raises(ValueError, match=r"eta above 0, in the paper 2\.0, got"):
+    with pytest.raises(ValueError, match=r"eta above 0 \(2\.0 in the paper\), got"):
         robust_entropy(torch.zeros(2, 5, 4, 4), eta=eta)

@@ -113,7 +113,7 @@ def test_logits_instead_of_ids_are_refused():
     [
         ([0, 2, 5, 2], [0, 0, 0, 0], r"predicted ids in \[0, 2\), got \[2, 5\]"),
         ([0, 0, 0, -1], [0, 0, 0, 0], r"predicted ids in \[0, 2\), got \[-1\]"),
-        ([0, 0, 0, 0], [0, 3, -1, 255], r"target ids or 255 to ignore in \[0, 2\), got \[-1, 3\]"),
+        ([0, 0, 0, 0], [0, 3, -1, 255], r"target ids in \[0, 2\) or 255 to ignore, got \[-1, 3\]"),
         ([0, 0], [0, 254], r"got \[254\]"),
         ([0, 0], [0, 256], r"got \[256\]"),
         # Numbers that become a class, or the id to ignore, in fewer bits.
@@ -168,7 +168,7 @@ def test_an_id_that_the_type_lacks_ignores_nothing(dtype, last, ignore_index):
         matrix = confusion_matrix(ids, ids, num_classes, ignore_index=ignore_index)
         assert matrix.tolist() == [[1, 0], [0, 1]]
     else:
-        with pytest.raises(ValueError, match=rf"target ids or -1 to ignore .* got \[{last}\]"):
+        with pytest.raises(ValueError, match=rf"target ids .* or -1 to ignore, got \[{last}\]"):
             confusion_matrix(ids, ids, num_classes, ignore_index=ignore_index)
 
 

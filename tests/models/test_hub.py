@@ -90,7 +90,7 @@ def test_a_mistyped_folder_is_named_and_the_hub_is_not_asked(
 def test_what_may_be_a_repository_is_asked_for_and_missed_by_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(FileNotFoundError, match=r"no folder 'user/name', and not this repository"):
+    with pytest.raises(FileNotFoundError, match=r"no folder 'user/name', and no such repository"):
         BiSeNet.from_pretrained("user/name", cache_dir=tmp_path)
 
 

@@ -167,7 +167,7 @@ def test_settings_out_of_range_are_refused(settings):
 @pytest.mark.parametrize("fill", [(1.0, 2.0), torch.zeros(1, 3)])
 def test_a_fill_of_another_number_of_channels_is_refused(fill):
     for make in (block_mask, lambda images, fill: BlockMask(fill)(images)):
-        with pytest.raises(ValueError, match="one number or 3, one a channel, got shape"):
+        with pytest.raises(ValueError, match="one number or 3, one per channel, got shape"):
             make(images(1, 3, 8, 8), fill)
 
 

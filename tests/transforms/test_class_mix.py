@@ -214,8 +214,11 @@ def test_ids_out_of_range_are_refused(wrong):
 @pytest.mark.parametrize(
     ("replaced", "message"),
     [
-        ({"images": torch.zeros(2, 3, 4, 6)}, r"one shape .*\(2, 3, 4, 6\) and \(2, 3, 4, 5\)"),
-        ({"images": torch.zeros(3, 4, 5)}, r"one shape \(B, C, H, W\), got \(3, 4, 5\)"),
+        (
+            {"images": torch.zeros(2, 3, 4, 6)},
+            r"the same shape .*\(2, 3, 4, 6\) and \(2, 3, 4, 5\)",
+        ),
+        ({"images": torch.zeros(3, 4, 5)}, r"the same shape \(B, C, H, W\), got \(3, 4, 5\)"),
         ({"labels": torch.zeros(2, 4, 6).long()}, r"source labels of shape \(2, 4, 5\)"),
         ({"target_labels": torch.zeros(1, 4, 5).long()}, r"target labels .* got \(1, 4, 5\)"),
         ({"target_weights": torch.zeros(2, 4)}, r"\(2, 4, 5\), \(2, 1, 4, 5\) or \(2,\)"),
@@ -239,5 +242,5 @@ def test_types_that_do_not_fit_are_refused():
         class_mix(images, labels.bool(), images, labels)
     with pytest.raises(TypeError, match=r"target labels of an integer type, got torch\.float32"):
         class_mix(images, labels, images, labels.float())
-    with pytest.raises(TypeError, match=r"one type, got torch\.float32 and torch\.uint8"):
+    with pytest.raises(TypeError, match=r"the same dtype, got torch\.float32 and torch\.uint8"):
         class_mix(images, labels, images.byte(), labels)

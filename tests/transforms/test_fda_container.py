@@ -63,7 +63,7 @@ def test_a_container_may_draw_once_for_all_images():
 
 
 def test_without_a_target_it_says_what_to_call():
-    with pytest.raises(ValueError, match=r"set_target\(target\) before a container's call"):
+    with pytest.raises(ValueError, match=r"set_target\(target\) before the container"):
         wrapped(FDA(0.1))(torch.rand(1, 3, 8, 8), torch.zeros(1, 1, 8, 8))
 
 

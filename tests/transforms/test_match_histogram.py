@@ -142,11 +142,11 @@ def test_black_and_white_stay_finite(value):
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        (torch.rand(3, 3, 8, 8), "one image or of 2"),
+        (torch.rand(3, 3, 8, 8), "1 or 2 targets"),
         (torch.rand(2, 1, 8, 8), "three channels"),
         (torch.rand(2, 12), "quantiles .B, 768., got .2, 12."),
         (torch.rand(0, 768), "quantiles"),
-        (torch.rand(2, 3, 8), "at least one of target images"),
+        (torch.rand(2, 3, 8), "non-empty target images"),
     ],
 )
 def test_a_target_that_does_not_fit_is_refused(target, message):

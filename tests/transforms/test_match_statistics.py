@@ -90,11 +90,11 @@ def test_gradients_flow_through_the_pixels():
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        (torch.rand(3, 3, 8, 8), "one image or of 2, with 3 channels"),
+        (torch.rand(3, 3, 8, 8), "1 or 2 targets with 3 channels"),
         (torch.rand(2, 1, 8, 8), "with 3 channels"),
         (torch.rand(2, 11), "with 3 channels"),
-        (torch.rand(0, 12), "at least one style"),
-        (torch.rand(2, 3, 8), "at least one of target images"),
+        (torch.rand(0, 12), "non-empty color_statistics"),
+        (torch.rand(2, 3, 8), "non-empty target images"),
     ],
 )
 def test_a_target_that_does_not_fit_is_refused(target, message):

@@ -120,18 +120,18 @@ IMAGES, LABELS = torch.rand(2, 3, 8, 10), torch.zeros(2, 8, 10, dtype=torch.long
 @pytest.mark.parametrize(
     ("labels", "settings", "message"),
     [
-        (LABELS[:1], {}, r"labels \(B, H, W\) of images \(2, 3, 8, 10\), got \(1, 8, 10\)"),
-        (None, {"size": (17, 8)}, "at most 2.0 times the images' 8x10, got 17x8"),
-        (None, {"size": (0, 8)}, "at least one pixel"),
-        (None, {"scale": (2.0, 1.0)}, "positive scales in order"),
-        (None, {"scale": (0.0, 1.0)}, "positive scales in order"),
-        (LABELS, {"candidates": 0}, "a candidate"),
+        (LABELS[:1], {}, r"labels \(B, H, W\) for images \(2, 3, 8, 10\), got \(1, 8, 10\)"),
+        (None, {"size": (17, 8)}, "at most 2.0 times the image size 8x10, got 17x8"),
+        (None, {"size": (0, 8)}, "a size of at least 1x1"),
+        (None, {"scale": (2.0, 1.0)}, "0 < low <= high"),
+        (None, {"scale": (0.0, 1.0)}, "0 < low <= high"),
+        (LABELS, {"candidates": 0}, "candidates of at least 1"),
         (None, {"class_weights": torch.ones(3)}, "together with labels, got no labels"),
         (LABELS, {"class_weights": torch.ones(1, 3)}, r"class_weights \(K,\)"),
-        (LABELS, {"class_weights": torch.ones(0)}, r"class_weights \(K,\), at least one"),
+        (LABELS, {"class_weights": torch.ones(0)}, r"non-empty class_weights \(K,\)"),
         (LABELS, {"class_weights": torch.tensor([1.0, -1.0])}, "at least 0, got -1.0"),
         (LABELS, {"class_weights": torch.tensor([float("nan")])}, "at least 0, got nan"),
-        (None, {"scale": (1.0, float("inf"))}, "positive scales in order"),
+        (None, {"scale": (1.0, float("inf"))}, "0 < low <= high"),
     ],
 )
 def test_what_cannot_be_cropped_is_refused(labels, settings, message):

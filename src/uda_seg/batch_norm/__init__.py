@@ -1,4 +1,4 @@
-"""Batch-norm statistics of the target: adaptation without any training."""
+"""Adaptation without any training, by batch-norm statistics of the target."""
 
 from uda_seg.batch_norm._adapt import adapt_batch_norm
 from uda_seg.batch_norm._image_statistics import image_statistics

@@ -1,4 +1,4 @@
-"""Re-estimate the running statistics on the target."""
+"""Re-estimation of the running statistics on the target."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -25,23 +25,27 @@ __all__ = ["adapt_batch_norm"]
 def adapt_batch_norm(
     network: nn.Module, batches: Iterable[Tensor], *, source_weight: float = 0.0
 ) -> dict[str, Tensor]:
-    r"""Replace the running statistics by those of unlabelled target images; the weights stay.
+    r"""Replace batch-norm running statistics by those of unlabelled target images; weights stay.
 
-    Each layer gets a mix of its statistics and the target's,
+    Each layer gets a mix of its source statistics and the target statistics,
 
     .. math::
         \mu = \alpha \mu_s + (1 - \alpha) \mu_t, \qquad
-        \sigma^2 = \alpha \sigma_s^2 + (1 - \alpha) \sigma_t^2,
+        \sigma^2 = \alpha \sigma_s^2 + (1 - \alpha) \sigma_t^2.
 
-    where :math:`\sigma_t^2` is the variance of all values of a channel in all batches. It is the
-    mean of the batches' variances and the variance of their means, weighted by pixels; torch's
-    ``update_bn`` leaves out the second. So it does not matter how the values of a layer are
-    batched. The last batch may be smaller.
+    Here :math:`\mu_t` and :math:`\sigma_t^2` are the mean and variance of all values of a channel
+    in all batches. The variance includes the differences between batches, which torch's
+    ``update_bn`` leaves out. So for given values, their split into batches does not matter, and
+    the last batch may be smaller.
 
-    Meanwhile each layer normalises by its present batch, as in training, and hands that on to the
-    next one. Larger batches are closer to the statistics that are left behind. A layer with one
-    value a channel, such as global pooling of one image, normalises by what it has, and
-    keeps it if there is a single value in all. Dropout and stochastic depth are off.
+    During the pass, each layer normalises by the statistics of the current batch, as in training.
+    The larger the batches, the closer these are to the final statistics. A layer with one value
+    per channel in a batch, such as after global pooling of one image, normalises by its running
+    statistics. It keeps them if it gets only one value in total. Dropout and stochastic depth are
+    off.
+
+    Under ``torch.distributed``, each process passes its own batches, and all processes get the
+    statistics of all batches. The call waits for a GPU, since it checks the values.
 
     References: Li et al., *Revisiting Batch Normalization for Practical Domain Adaptation*, 2016
     (weight 0). You et al., *Test-time Batch Statistics Calibration for Covariate Shift*, 2021
@@ -49,23 +53,21 @@ def adapt_batch_norm(
 
     Args:
         network: any module with batch norm: 1d to 3d, ``SyncBatchNorm``, timm's ``BatchNormAct2d``.
-            Modes, momenta and counters stay as they are. If ``torch.compile`` made it, the module
-            inside runs, uncompiled.
-        batches: ``(B, C, H, W)`` each, as the network takes them, on its device.
+            Its modes, momenta and counters stay unchanged. If ``torch.compile`` compiled it, the
+            original module runs instead.
+        batches: iterable of images ``(B, C, H, W)``, normalised for the network, on its device.
         source_weight: :math:`\alpha` in [0, 1]; 1 changes nothing.
 
     Returns:
-        The statistics before, under their names in the state dict:
-        ``network.load_state_dict(before, strict=False)`` brings them back.
+        The previous statistics, by their names in the state dict.
+        ``network.load_state_dict(before, strict=False)`` restores them.
 
     Raises:
-        ValueError: for a weight out of range; a network without batch norm, with frozen layers or
-            without running statistics; no batch; a batch or a layer's values with NaN or infinity,
-            or one value a channel in all. The network is as it was.
-        TypeError: for a batch that is no tensor.
-
-    Under ``torch.distributed``, each process gives its own batches and all get the statistics of
-    all. The values are looked at, so a GPU is waited for.
+        ValueError: if the weight is out of range. If the network has no batch norm, frozen batch
+            norm or no running statistics. If there is no batch, or only one value per channel in
+            total. If images or the values of a layer contain NaN or infinity. The network is then
+            unchanged.
+        TypeError: if a batch is not a tensor.
 
     Example:
         >>> network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))
@@ -77,7 +79,7 @@ def adapt_batch_norm(
     """
     require_share(source_weight)
     layers = norm_layers(network)
-    plain = getattr(network, "_orig_mod", network)  # no hook runs in a compiled graph
+    plain = getattr(network, "_orig_mod", network)  # hooks do not run in a compiled graph
     with _collecting(network, layers) as found:
         for index, batch in enumerate(batches):
             _require_images(batch, index)
@@ -87,8 +89,8 @@ def adapt_batch_norm(
     before = running_statistics(layers)
     for name, layer in layers.items():
         pixels, mean, deviation = target[name]
-        if pixels > 1:  # an auxiliary head does not run, and one value has no variance
-            its = mean, deviation / (pixels - 1)  # unbiased, as torch keeps it
+        if pixels > 1:  # auxiliary heads do not run, and a single value has no variance
+            its = mean, deviation / (pixels - 1)  # unbiased, like torch's running variance
             both = zip(copied_statistics(layer), its, strict=True)
             mixed_mean, mixed_variance = (
                 source_weight * present + (1 - source_weight) * each for present, each in both
@@ -99,10 +101,11 @@ def adapt_batch_norm(
 
 @contextmanager
 def _collecting(network: nn.Module, layers: dict[str, _BatchNorm]) -> Iterator[dict[str, Moments]]:
-    """Collect what each layer gets in the block, which leaves the network as it was.
+    """Collect the moments of the inputs of each layer, then restore the network.
 
-    A layer in evaluation mode that has the present batch's statistics does what it does in
-    training mode; but SyncBatchNorm waits for no other process, which may have fewer batches.
+    Layers run in evaluation mode, and the statistics of the current batch are set as running
+    statistics. This computes the same as training mode. But SyncBatchNorm does not wait for other
+    processes, which may have fewer batches.
     """
     found = {name: _nothing(layer) for name, layer in layers.items()}
     before = {name: copied_statistics(layer) for name, layer in layers.items()}
@@ -114,7 +117,7 @@ def _collecting(network: nn.Module, layers: dict[str, _BatchNorm]) -> Iterator[d
         own = moments.mean, moments.deviation / moments.pixels
         set_statistics(
             layer, own if moments.pixels > 1 else before[name]
-        )  # one value has no variance
+        )  # a single value has no variance
 
     with ExitStack() as stack:
         stack.enter_context(evaluation_mode(network))
@@ -134,8 +137,8 @@ def _nothing(layer: _BatchNorm) -> Moments:
 def _require_images(batch: object, index: int) -> None:
     if not isinstance(batch, Tensor):
         raise TypeError(
-            f"expected batches of images (B, C, H, W), got a {type(batch).__name__}; give "
-            "normalize(sample.image / 255) of each sample, say"
+            f"expected batches of images (B, C, H, W), got a {type(batch).__name__}; pass tensors, "
+            "such as normalize(batch.image / 255)"
         )
     if not batch.isfinite().all():
         raise ValueError(f"expected finite images, got NaN or infinity in batch {index}")
@@ -144,8 +147,8 @@ def _require_images(batch: object, index: int) -> None:
 def _require_known(target: dict[str, Moments]) -> None:
     most = max(moments.pixels for moments in target.values())
     if most < 2:
-        found = "got one; give more images" if most else "got no batch of images"
-        raise ValueError(f"expected at least two values a channel, {found}")
+        found = "got one; pass more images" if most else "got no batch of images"
+        raise ValueError(f"expected at least two values per channel, {found}")
     for name, (_, _, deviation) in target.items():
         if not deviation.isfinite().all():
             raise ValueError(f"expected finite values in {name}, got NaN or infinity")

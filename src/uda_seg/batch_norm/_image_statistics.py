@@ -1,4 +1,4 @@
-"""Normalise each image by a mix of its own statistics and the source's."""
+"""Normalisation of each image by a mix of its own statistics and those of the source."""
 
 import math
 from collections.abc import Iterator
@@ -20,48 +20,48 @@ def image_statistics(
 ) -> Iterator[None]:
     r"""Normalise each image by a mix of its own statistics and the running ones.
 
-    In the block, every batch-norm layer takes for image i
+    Inside the ``with`` block, every batch-norm layer uses for image i
 
     .. math::
         \mu_i = \alpha \mu_s + (1 - \alpha) \operatorname{mean}(x_i), \qquad
         \sigma_i^2 = \alpha \sigma_s^2 + (1 - \alpha) \operatorname{var}(x_i).
 
-    An image's result does not depend on the others in its batch, and nothing is remembered.
+    With the default momentum of 1, the result of an image does not depend on any other image.
 
-    With a momentum below 1, an image's own statistics are averaged with those of the images before
-    it in the block, for the frames of a video:
+    A momentum below 1 is meant for the frames of a video. The statistics of an image are then
+    averaged with those of the earlier images in the block:
 
     .. math::
         \mu_i' = \mu_{i-1}' + \rho (\operatorname{mean}(x_i) - \mu_{i-1}'), \qquad
         \sigma_i'^2 = (1 - \rho) \left(\sigma_{i-1}'^2 + \rho
         (\operatorname{mean}(x_i) - \mu_{i-1}')^2\right) + \rho \operatorname{var}(x_i).
 
-    The first image starts the average; one with NaN does not count. A covered camera lets it
-    collapse: then the source's share keeps the variance above :math:`\alpha \sigma_s^2`, and must
-    not be 0.
+    The first image starts the average; images with NaN are left out. If the camera is covered, the
+    variance of the images becomes almost zero. The source statistics then keep the variance above
+    :math:`\alpha \sigma_s^2`, so :math:`\alpha` must not be 0.
 
-    The network is in evaluation mode, and its modules go back to their own modes at the end.
+    Inside the block, the network is in evaluation mode; afterwards, each module returns to its
+    previous mode. To use ``torch.compile``, compile the network inside the block. Gradients flow
+    through the statistics of the images.
 
     References: Wang et al., *Dynamically Instance-Guided Adaptation: A Backward-free Approach for
     Test-Time Domain Adaptive Semantic Segmentation*, CVPR 2023. Klingner et al., *Continual
     BatchNorm Adaptation (CBNA) for Semantic Segmentation*, IEEE T-ITS 2022.
 
     Args:
-        network: any module with batch norm, as :func:`adapt_batch_norm` takes it.
-        source_weight: :math:`\alpha` in [0, 1]; at 1 the network is as it was. A layer of one
-            value an image, such as global pooling, keeps the running statistics.
-        momentum: :math:`\rho` in (0, 1], the share of each image in the average; 1 for images that
-            have nothing to do with each other.
+        network: any module with batch norm, as in :func:`adapt_batch_norm`.
+        source_weight: :math:`\alpha` in [0, 1]; with 1, results are unchanged. A layer with one
+            value per channel and image, such as after global pooling, uses its running statistics.
+        momentum: :math:`\rho` in (0, 1], the weight of each new image in the average; 1 for
+            independent images.
 
     Returns:
-        A context; the network inside is the one that was given.
+        A context manager that yields None; call the given network inside of it.
 
     Raises:
-        ValueError: for a weight or momentum out of range, a momentum below 1 with weight 0, a
-            network without batch norm, with frozen layers or without running statistics.
-
-    ``torch.compile`` sees the change if it compiles the network inside the block. Gradients flow
-    through the image's own statistics.
+        ValueError: if the weight or the momentum is out of range, or the momentum is below 1 with a
+            weight of 0. If the network has no batch norm, frozen batch norm or no running
+            statistics.
 
     Example:
         >>> network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))
@@ -74,8 +74,8 @@ def image_statistics(
     require_share(source_weight)
     if not 0 < momentum <= 1 or (momentum < 1 and source_weight == 0):
         raise ValueError(
-            "expected a momentum in (0, 1], and below 1 a source_weight above 0, got "
-            f"{momentum} and {source_weight}"
+            "expected a momentum in (0, 1], and a source_weight above 0 for a momentum below 1, "
+            f"got momentum={momentum} and source_weight={source_weight}"
         )
     with ExitStack() as stack:
         stack.enter_context(evaluation_mode(network))
@@ -87,14 +87,14 @@ def image_statistics(
 
 
 class _Past:
-    """A moving average of images' statistics, ``(C, ...)`` each."""
+    """Moving average of the statistics of images, ``(C, ...)`` each."""
 
     def __init__(self, momentum: float) -> None:
         self.momentum = momentum
         self.latest: tuple[Tensor, Tensor] | None = None
 
     def average(self, variances: Tensor, means: Tensor) -> tuple[Tensor, Tensor]:
-        """Of each image with all before it, ``(B, C, ...)``; the last one is kept."""
+        """The average of each image with all earlier ones, ``(B, C, ...)``; the last is kept."""
         averages = []
         for variance, mean in zip(variances, means, strict=True):
             if self.latest is None:
@@ -122,7 +122,7 @@ class _Past:
 def _mixed(
     source_weight: float, past: _Past | None, layer: _BatchNorm, inputs: tuple[Tensor, ...]
 ) -> Tensor:
-    """Change a layer's input so that its running statistics do what the mix would."""
+    """Change the input of a layer so that its running statistics give the result of the mix."""
     (values,) = inputs
     axes = list(range(2, values.ndim))
     if math.prod(values.shape[2:]) < 2:

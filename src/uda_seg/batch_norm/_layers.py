@@ -1,4 +1,4 @@
-"""The batch-norm layers of a network, and a state that they are brought back to."""
+"""Finding the batch-norm layers of a network, and reading, setting and restoring their state."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ _KINDS = "running_mean", "running_var"
 
 
 def norm_layers(network: nn.Module) -> dict[str, _BatchNorm]:
-    """Every batch-norm layer by its name; others that cannot be adapted are an error."""
+    """All batch-norm layers by name; raises an error if there are none, or if some cannot adapt."""
     layers = {name: each for name, each in network.named_modules() if isinstance(each, _BatchNorm)}
     frozen = [
         f"{name} ({type(each).__name__})"
@@ -28,13 +28,13 @@ def norm_layers(network: nn.Module) -> dict[str, _BatchNorm]:
     ]
     if frozen:
         raise ValueError(
-            f"expected batch norm that can change, got frozen layers: {', '.join(frozen[:3])}; "
+            f"expected batch norm that can be adapted, got frozen layers: {', '.join(frozen[:3])}; "
             "build the network with BatchNorm2d"
         )
     if not layers:
         raise ValueError(
-            f"expected a network with batch norm, got a {type(network).__name__} without; "
-            "if it was folded into the convolutions, take the network before that"
+            f"expected a network with batch norm, got a {type(network).__name__} without batch "
+            "norm; if it was folded into the convolutions, use the network before folding"
         )
     without = [name for name, each in layers.items() if each.running_mean is None]
     if without:
@@ -67,14 +67,14 @@ def set_statistics(layer: _BatchNorm, statistics: tuple[Tensor, Tensor]) -> None
 
 
 def require_share(source_weight: float) -> None:
-    """Refuse a weight that is no share."""
+    """Raise an error unless ``source_weight`` is in [0, 1]."""
     if not 0 <= source_weight <= 1:
         raise ValueError(f"expected source_weight in [0, 1], got {source_weight}")
 
 
 @contextmanager
 def evaluation_mode(network: nn.Module) -> Iterator[None]:
-    """Put a network into evaluation mode, and each of its modules back into its own at the end."""
+    """Put a network into evaluation mode, and restore the mode of each module at the end."""
     training = [(module, module.training) for module in network.modules()]
     network.eval()
     try:

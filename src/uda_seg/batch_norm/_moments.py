@@ -11,10 +11,10 @@ __all__ = ["Moments", "gather", "merge", "moments_of"]
 
 
 class Moments(NamedTuple):
-    """What is known of the values of each channel."""
+    """Number, mean and squared deviation of the values of each channel."""
 
     pixels: int
-    """How many values a channel has."""
+    """Number of values per channel."""
     mean: Tensor
     """``(C,)``"""
     deviation: Tensor
@@ -43,7 +43,7 @@ def merge(one: Moments, other: Moments) -> Moments:
 
 
 def gather(layers: Sequence[Moments]) -> list[Moments]:
-    """Of each layer the moments of all processes together; without processes as given."""
+    """Merge the moments of each layer over all processes; unchanged without several processes."""
     if not (dist.is_available() and dist.is_initialized()):
         return [*layers]
     widths = [len(layer.mean) for layer in layers]

@@ -1,4 +1,4 @@
-"""Readers of the field's data sets, in their own on-disk formats."""
+"""Readers of street-scene segmentation data sets, in their original file layouts."""
 
 from uda_seg.datasets._acdc import ACDC
 from uda_seg.datasets._bdd100k import BDD100K

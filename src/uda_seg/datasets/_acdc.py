@@ -14,11 +14,12 @@ _CONDITIONS = get_args(Condition)
 class ACDC(SegmentationFolder):
     """The Adverse Conditions Dataset: 4,006 real street images of 1920x1080 in bad weather.
 
-    About 1,000 of each condition; ``torch.utils.data.ConcatDataset`` joins several.
+    There are about 1,000 images of each condition; ``torch.utils.data.ConcatDataset`` joins several
+    conditions.
 
     Layout: ``root/rgb_anon/{condition}/{split}/{sequence}/{frame}_rgb_anon.png`` and
-    ``root/gt/{condition}/{split}/{sequence}/{frame}_gt_labelTrainIds.png``. ``gt`` has no
-    ``test``, so this one opens with ``labels=False`` only.
+    ``root/gt/{condition}/{split}/{sequence}/{frame}_gt_labelTrainIds.png``. The ``test`` split has
+    no labels, so it needs ``labels=False``.
 
     Reference: Sakaridis, Dai and Van Gool, *ACDC: The Adverse Conditions Dataset with
     Correspondences for Semantic Driving Scene Understanding*, ICCV 2021.
@@ -27,9 +28,9 @@ class ACDC(SegmentationFolder):
         root: the folder that holds ``rgb_anon`` and ``gt``.
         condition: ``"fog"``, ``"night"``, ``"rain"`` or ``"snow"``.
         split: ``"train"``, ``"val"`` or ``"test"``.
-        labels: ``False`` never opens ``gt`` and gives labels of 255 only.
-        options: ``size``, ``skip`` and ``missing``, and all errors, are those of
-            :class:`SegmentationFolder`.
+        labels: ``False`` does not read ``gt``; all labels are then 255.
+        options: the keyword arguments ``size``, ``skip`` and ``missing``. They, and all errors, are
+            those of :class:`SegmentationFolder`.
 
     Example:
         >>> ACDC(acdc_root, "fog")[0].label.unique()

@@ -9,11 +9,13 @@ __all__ = ["BDD100K"]
 
 
 class BDD100K(SegmentationFolder):
-    """BDD100K's images with semantic labels: 7,000 / 1,000 / 2,000 street images of 1280x720.
+    """The part of BDD100K with semantic labels: 10,000 real street images of 1280x720.
+
+    The splits ``train``, ``val`` and ``test`` have 7,000, 1,000 and 2,000 images.
 
     Layout: ``root/images/10k/{split}/{name}.jpg`` and
-    ``root/labels/sem_seg/masks/{split}/{name}.png`` of train ids. There are no labels of
-    ``test``, so this one opens with ``labels=False`` only.
+    ``root/labels/sem_seg/masks/{split}/{name}.png``, which hold train ids. The ``test`` split has
+    no labels, so it needs ``labels=False``.
 
     Reference: Yu et al., *BDD100K: A Diverse Driving Dataset for Heterogeneous Multitask
     Learning*, CVPR 2020.
@@ -21,9 +23,9 @@ class BDD100K(SegmentationFolder):
     Args:
         root: the folder that holds ``images`` and ``labels``.
         split: ``"train"``, ``"val"`` or ``"test"``.
-        labels: ``False`` never opens ``labels`` and gives labels of 255 only.
-        options: ``size``, ``skip`` and ``missing``, and all errors, are those of
-            :class:`SegmentationFolder`.
+        labels: ``False`` does not read ``labels``; all labels are then 255.
+        options: the keyword arguments ``size``, ``skip`` and ``missing``. They, and all errors, are
+            those of :class:`SegmentationFolder`.
 
     Example:
         >>> BDD100K(bdd100k_root)[0].label.unique()

@@ -24,13 +24,15 @@ _IDS = {
 
 
 class CamVid(SegmentationFolder):
-    """CamVid, the 11-class release: 367 / 101 / 233 real street images of 480x360.
+    """CamVid in the release with 11 classes: 701 real street images of 480x360.
 
-    Layout: ``root/{split}/{name}.png`` and ``root/{split}annot/{name}.png``, as it is published
-    with SegNet, or ``root/images/{split}`` and ``root/labels/{split}``. Labels have the ids 0 to
-    11. They get the train ids of the nearest Cityscapes class, so a network of 19
-    classes has to merge some before it is scored on these labels: 6 into 7, 3 into 4, 14 to 16
-    into 13, 17 and 18 into 12, 9 into 1.
+    The splits ``train``, ``val`` and ``test`` have 367, 101 and 233 images.
+
+    Layout: ``root/{split}/{name}.png`` and ``root/{split}annot/{name}.png``, as published with
+    SegNet, or ``root/images/{split}`` and ``root/labels/{split}``. Label files hold the ids 0 to
+    11, which become the train ids of the closest Cityscapes classes. To score a network of 19
+    classes on these labels, first merge some of its classes: 6 into 7, 3 into 4, 14 to 16 into 13,
+    17 and 18 into 12, and 9 into 1.
 
     Reference: Brostow, Fauqueur and Cipolla, *Semantic Object Classes in Video: A High-Definition
     Ground Truth Database*, Pattern Recognition Letters 2009; the classes are those of
@@ -39,9 +41,9 @@ class CamVid(SegmentationFolder):
     Args:
         root: the folder that holds ``train`` and ``trainannot``, or ``images`` and ``labels``.
         split: ``"train"``, ``"val"`` or ``"test"``.
-        labels: ``False`` never opens ``labels`` and gives labels of 255 only.
-        options: ``size``, ``skip`` and ``missing``, and all errors, are those of
-            :class:`SegmentationFolder`.
+        labels: ``False`` does not read the labels; all labels are then 255.
+        options: the keyword arguments ``size``, ``skip`` and ``missing``. They, and all errors, are
+            those of :class:`SegmentationFolder`.
 
     Example:
         >>> CamVid(camvid_root)[0].label.unique()

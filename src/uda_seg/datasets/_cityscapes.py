@@ -18,26 +18,27 @@ _BAD_FRAMES = frozenset({"troisdorf_000000_000073_leftImg8bit"})
 class Cityscapes(SegmentationFolder):
     """The Cityscapes data set: real street images of 2048x1024 from 50 cities.
 
-    2,975 / 500 / 1,525 of them in ``train`` / ``val`` / ``test`` are finely annotated, and the
-    19,998 of ``train_extra`` coarsely, as are ``train`` and ``val``.
+    Fine annotations exist for ``train``, ``val`` and ``test``, with 2,975, 500 and 1,525 images.
+    Coarse annotations exist for ``train``, ``val`` and ``train_extra``, which has 19,998 images.
 
     Layout: ``root/leftImg8bit/{split}/{city}/{name}_leftImg8bit.png`` and
-    ``root/gtFine/{split}/{city}/{name}_gtFine_labelIds.png`` of raw ids, or ``gtCoarse`` in both
-    places. The one black frame of ``train_extra``, troisdorf_000000_000073, is skipped.
+    ``root/gtFine/{split}/{city}/{name}_gtFine_labelIds.png``, which hold raw ids. For coarse
+    annotations, ``gtCoarse`` replaces ``gtFine`` in the folder and in the file name. The one black
+    frame of ``train_extra``, troisdorf_000000_000073, is skipped.
 
     Reference: Cordts et al., *The Cityscapes Dataset for Semantic Urban Scene Understanding*,
     CVPR 2016.
 
     Args:
         root: the folder that holds ``leftImg8bit`` and ``gtFine``.
-        split: ``"train"``, ``"val"`` or ``"test"``; of the coarse ones ``"train"``,
+        split: ``"train"``, ``"val"`` or ``"test"``; for coarse annotations ``"train"``,
             ``"train_extra"`` or ``"val"``.
         annotation: ``"fine"`` or ``"coarse"``.
-        train_ids: reads ``labelTrainIds`` files, which cityscapesScripts writes.
-        labels: ``False`` never opens the annotation and gives labels of 255 only, which is what
-            unsupervised adaptation may see of its target.
-        options: ``size``, ``skip`` and ``missing``, and all errors, are those of
-            :class:`SegmentationFolder`.
+        train_ids: read ``labelTrainIds`` files, which cityscapesScripts writes.
+        labels: ``False`` does not read the annotation; all labels are then 255. Use it for the
+            target of unsupervised adaptation.
+        options: the keyword arguments ``size``, ``skip`` and ``missing``. They, and all errors, are
+            those of :class:`SegmentationFolder`.
 
     Example:
         >>> target = Cityscapes(cityscapes_root, "train", labels=False, size=(32, 64))

@@ -24,28 +24,27 @@ def class_counts(
     ignore_index: int = IGNORE_INDEX,
     cache: str | Path | None = None,
 ) -> Tensor:
-    """How many pixels of each class each image has: what :class:`RareClassSampler` goes by.
+    """Number of pixels of each class in each image, for example for :class:`RareClassSampler`.
 
-    Reads every label once; with ``cache``, once for all runs. The cache is a JSON file of the
-    counts, and its name is the key: one file for one data set at one size. What it holds is
-    checked against the number of labels and the first label, not against the others, so delete it
-    when labels change.
+    Every label is read once. With ``cache``, the counts are stored in a JSON file, and later runs
+    read this file. Use one file per data set and image size. Only the number of labels and the
+    first label are compared with the file, so delete it when labels change.
 
     Args:
-        labels: a data set of any :class:`Sample`, or labels ``(H, W)`` of class ids, of any integer
-            type, in the order of the data set. To read with several processes, a
+        labels: a data set of :class:`Sample`, or labels ``(H, W)`` of class ids, of any integer
+            type, in the order of the data set. To read with several processes, pass
             ``DataLoader(dataset, batch_size=None, num_workers=...)``.
         num_classes: K, at least 1.
         ignore_index: the id of pixels that do not count.
-        cache: the file to read the counts from, or, where there is none, to write them to.
+        cache: file to read the counts from; if it does not exist, they are written to it.
 
     Returns:
         ``(N, K)`` int64 counts.
 
     Raises:
-        TypeError: if a label, or a number, is not of an integer type.
-        ValueError: if there is no label, or one has another shape or an id out of range; if the
-            cache is of other data, or broken.
+        TypeError: if a label or a number is not of an integer type.
+        ValueError: if there is no label, or a label is not ``(H, W)`` or has an id out of range. If
+            the cache belongs to other data or is broken.
 
     Example:
         >>> from uda_seg.datasets import GTA5
@@ -71,7 +70,7 @@ def class_counts(
     if number not in (-1, len(counts)) or counts[0].tolist() != first.tolist():
         raise ValueError(
             f"expected {path} to hold the counts of these labels in {num_classes} classes, found "
-            f"others, {tuple(counts.shape)}; delete it or name another file"
+            f"other counts of shape {tuple(counts.shape)}; delete it or use another file"
         )
     return counts
 
@@ -88,11 +87,11 @@ def _count(item: Tensor | Sample, num_classes: int, ignore_index: int) -> Tensor
     if label.ndim != 2:
         raise ValueError(
             f"expected labels of shape (H, W), got {tuple(label.shape)}; "
-            "of a DataLoader, with batch_size=None"
+            "for a DataLoader, use batch_size=None"
         )
     if label.is_floating_point() or label.is_complex():
         raise TypeError(f"expected labels of integer class ids, got {label.dtype}")
-    ids = label.long()  # before the comparison, in which -1 would be 255 of uint8
+    ids = label.long()  # before the comparison: in uint8, -1 would equal 255
     ids = ids[ids != ignore_index]
     wrong = ids[(ids < 0) | (ids >= num_classes)]
     if wrong.numel():
@@ -105,7 +104,7 @@ def _count(item: Tensor | Sample, num_classes: int, ignore_index: int) -> Tensor
 
 
 def _write(path: Path, counts: Tensor) -> None:
-    """Write the file whole or not at all, also where several processes do."""
+    """Write the file completely or not at all, even if several processes write it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:

@@ -1,4 +1,4 @@
-"""The class table that Cityscapes, GTA5 and most data sets of the field share."""
+"""The class table that Cityscapes, GTA5 and most street-scene data sets share."""
 
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ IGNORE_INDEX = 255
 
 
 class CityscapesClass(NamedTuple):
-    """One row of the class table: what a raw id is called, trained as and painted as.
+    """One row of the class table: name, ids, category and colour of a class.
 
     Example:
         >>> from uda_seg.datasets import CITYSCAPES_CLASSES, TRAIN_CLASSES
@@ -28,13 +28,13 @@ class CityscapesClass(NamedTuple):
     """
 
     name: str
-    """In lower case, as Cityscapes has it."""
+    """The name in Cityscapes, in lower case."""
     raw_id: int
-    """What label files hold; -1 (license plate) never appears in Cityscapes' files."""
+    """The id in label files; -1 (license plate) never appears in the files of Cityscapes."""
     train_id: int
-    """0 to 18, or 255 where the class is ignored."""
+    """0 to 18, or 255 if the class is ignored."""
     category: str
-    """One of eight, such as ``"vehicle"``."""
+    """One of eight categories, such as ``"vehicle"``."""
     color: tuple[int, int, int]
     """RGB, 0 to 255."""
 
@@ -79,12 +79,12 @@ CITYSCAPES_CLASSES: tuple[CityscapesClass, ...] = (
 """All 35 Cityscapes classes in the order of their raw ids."""
 
 TRAIN_CLASSES = tuple(row for row in CITYSCAPES_CLASSES if row.train_id != IGNORE_INDEX)
-"""The 19 that are trained and evaluated, in the order of their train ids."""
+"""The 19 classes that are trained and evaluated, in the order of their train ids."""
 
 RAW_IDS: dict[int, int] = {
     row.raw_id: row.train_id for row in CITYSCAPES_CLASSES if row.raw_id >= 0
 }
-"""From the raw ids of label files such as Cityscapes' ``labelIds`` to train ids."""
+"""Maps raw ids to train ids, for label files such as Cityscapes' ``labelIds``."""
 
 TRAIN_IDS: dict[int, int] = {**{train_id: train_id for train_id in range(19)}, 255: IGNORE_INDEX}
-"""For label files that hold train ids already, such as Cityscapes' ``labelTrainIds``."""
+"""Maps train ids to themselves, for label files such as Cityscapes' ``labelTrainIds``."""

@@ -1,4 +1,4 @@
-"""Images as a viewer shows them, and labels as ids."""
+"""Decoding of image files to RGB, as a viewer shows them, and of label files to ids."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from torch import Tensor
 __all__ = ["IMAGE_SUFFIXES", "kind_of", "open_ids", "open_image", "read_image"]
 
 IMAGE_SUFFIXES = (".avif", ".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-"""Of the files that are read as images, in any case."""
+"""Suffixes of the files that are read as images; upper case counts too."""
 
 _FORMATS = ("AVIF", "BMP", "JPEG", "PNG", "TIFF", "WEBP")
 _EIGHT_BITS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX")
@@ -32,22 +32,22 @@ _UPRIGHT = {  # what undoes each EXIF orientation
 
 
 def read_image(path: str | Path) -> Tensor:
-    """One image file as a viewer shows it.
+    """Read one image file as RGB, as a viewer shows it.
 
-    It is turned by its EXIF orientation. Grey of 16 bits is scaled to 8. Transparency is dropped.
-    Of an animation it is the first frame. Colour profiles are not applied: data sets and
-    pretrained weights are made without.
+    The image is turned by its EXIF orientation. Grey images of 16 bits are scaled to 8 bits.
+    Transparency is dropped. An animation gives its first frame. Colour profiles are not applied,
+    since data sets and pretrained weights do not use them.
 
     Args:
-        path: AVIF, BMP, JPEG, PNG, TIFF or WebP.
+        path: an AVIF, BMP, JPEG, PNG, TIFF or WebP file.
 
     Returns:
         ``(3, H, W)`` uint8 RGB.
 
     Raises:
-        OSError: if it cannot be read, is no regular file, or has more pixels than
+        OSError: if the file cannot be read, is not a regular file, or has more pixels than
             ``PIL.Image.MAX_IMAGE_PIXELS``.
-        ValueError: if it is neither grey nor RGB of 8 or 16 bits, such as CMYK.
+        ValueError: if the image is neither grey nor RGB of 8 or 16 bits, for example CMYK.
 
     Example:
         >>> from uda_seg.datasets import IMAGE_SUFFIXES, read_image
@@ -61,8 +61,8 @@ def read_image(path: str | Path) -> Tensor:
 def open_image(path: Path, label: Path | None = None) -> Image.Image:
     """An image in mode RGB, turned as a viewer shows it.
 
-    A quarter turn is left out if only the stored image has the size of its label: some labels are
-    drawn on the stored pixels.
+    A turn by 90 degrees is left out if the image has the size of its label only without it: some
+    labels are drawn on the stored pixels.
     """
     with _decoding(path, *_FORMATS) as image:
         pass
@@ -81,7 +81,7 @@ def open_image(path: Path, label: Path | None = None) -> Image.Image:
 def _orientation(image: Image.Image) -> int | None:
     try:
         orientation: int | None = image.getexif().get(Base.Orientation)
-    except Exception:  # on broken metadata Pillow raises almost anything; the pixels are good
+    except Exception:  # Pillow raises any error on broken metadata, while the pixels are good
         return None
     return orientation
 
@@ -95,20 +95,20 @@ def _eight_bits(image: Image.Image, path: Path) -> Image.Image:
             f"expected {path} to be grey or RGB of 8 or 16 bits, got Pillow mode {image.mode}; "
             "convert or skip it"
         )
-    image.info.pop("transparency", None)  # of which Pillow would warn; colours are wanted alone
+    image.info.pop("transparency", None)  # Pillow would warn about it; only colours are needed
     return image
 
 
 def open_ids(path: Path, *, first_channel: bool) -> Image.Image:
-    """A PNG of ids in mode L, or in mode P, whose indices are the ids.
+    """A PNG of ids in mode L, or in mode P, where the palette indices are the ids.
 
-    With ``first_channel``, three channels of 16 bits will do as well: the ids are the low bytes of
-    the first.
+    With ``first_channel``, three channels of 16 bits are accepted too. The ids are then the low
+    bytes of the first channel.
     """
     with _decoding(path, "PNG") as image:
         rawmode = str(image.tile[0].args)
         wide = first_channel and rawmode == "RGB;16B"
-        if wide:  # Pillow keeps the high byte of each value, here by calling the low one so
+        if wide:  # Pillow keeps the high byte of each value; the wrong byte order makes it the low
             image.tile = [tile._replace(args="RGB;16L") for tile in image.tile]
     if wide:
         return image.getchannel(0)
@@ -117,12 +117,12 @@ def open_ids(path: Path, *, first_channel: bool) -> Image.Image:
             f"expected {path} to be an 8-bit grey or palette PNG, Pillow mode L or P, got "
             f"{image.mode}; labels are ids, not colours"
         )
-    step = {"L;2": 85, "L;4": 17}.get(rawmode, 1)  # Pillow spreads 2 or 4 bits of grey over 0..255
+    step = {"L;2": 85, "L;4": 17}.get(rawmode, 1)  # Pillow scales 2 or 4 bits of grey to 0..255
     return image if step == 1 else image.point([value // step for value in range(256)])
 
 
 def kind_of(path: Path) -> str:
-    """What an image file is, in a few words; its pixels are not read."""
+    """Format, size and mode of an image file as text; its pixels are not read."""
     try:
         with _decoding(path, *_FORMATS, load=False) as image:
             return f"{image.format} of {image.width}x{image.height}, Pillow mode {image.mode}"
@@ -132,7 +132,7 @@ def kind_of(path: Path) -> str:
 
 @contextmanager
 def _decoding(path: Path, *formats: str, load: bool = True) -> Iterator[ImageFile]:
-    """A file that is decoded at the end of the block, and named if that fails."""
+    """Open an image file and decode it at the end of the block; errors name the file."""
     try:
         if path.exists() and not path.is_file():  # opening a pipe would wait forever
             raise OSError("it is no regular file")
@@ -143,7 +143,7 @@ def _decoding(path: Path, *formats: str, load: bool = True) -> Iterator[ImageFil
             yield image
             if load:
                 image.load()
-    except Exception as error:  # on broken bytes Pillow raises almost anything
+    except Exception as error:  # Pillow raises any error on broken bytes
         raise OSError(
             f"cannot read {path} as {' or '.join(formats)}: {error}; replace or skip it"
         ) from error

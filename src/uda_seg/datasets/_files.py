@@ -1,4 +1,4 @@
-"""Which files a data set consists of."""
+"""Finding the images of a data set and the label of each image."""
 
 import json
 from collections import Counter
@@ -23,7 +23,7 @@ class Pairs(NamedTuple):
     skipped: dict[Path, str]
     """Why a file or a folder was left out."""
     unpaired: list[Path]
-    """Labels without an image; NAME_MORE lies beside the label of an image NAME and is none."""
+    """Labels without an image. A file NAME_MORE does not count if there is an image NAME."""
 
 
 def pair_files(
@@ -58,7 +58,7 @@ def pair_files(
         _miss_labels(labels, label_ending, without, bool(label_of))
     if not kept:
         raise FileNotFoundError(
-            f"expected an image to read in {images}, but all {len(found.files)} are skipped"
+            f"expected at least one image in {images}, but all {len(found.files)} are skipped"
         )
     return Pairs(
         images=[image for key, image in kept.items() if key not in without],
@@ -77,7 +77,7 @@ def pair_files(
 
 
 def skip_list(skip: Collection[str] | Path) -> frozenset[str]:
-    """What to leave out, as given or as listed under ``"skip"`` by a JSON report."""
+    """Names to leave out, as given or as listed under ``"skip"`` in a JSON report."""
     where = ""
     if isinstance(skip, str | Path):
         report = Path(skip)
@@ -92,7 +92,7 @@ def skip_list(skip: Collection[str] | Path) -> frozenset[str]:
             raise ValueError(f'expected a list of names under "skip"{where}, got {skip!r}')
     for entry in skip:
         if not isinstance(entry, str):
-            raise ValueError(f"expected names to skip{where}, got {entry!r}; write it as text")
+            raise ValueError(f"expected names to skip{where}, got {entry!r}; write it as a string")
     return frozenset(map(one_spelling, skip))
 
 
@@ -114,20 +114,20 @@ def _image_files(folder: Path, ending: str) -> Found:
 def _label_files(folder: Path, ending: str) -> Found:
     if not folder.is_dir():
         raise FileNotFoundError(
-            f"expected a folder {folder}, which does not exist; labels=False, of a "
-            "SegmentationFolder labels=None, reads images alone"
+            f"expected a folder {folder}, which does not exist; to read images alone, use "
+            "labels=False, or labels=None for a SegmentationFolder"
         )
     return find_files(folder, (".png",), ending)
 
 
 def _only(paths: Sequence[Path], found: Found, errors: dict[Path, Exception]) -> Path | None:
-    """The one that can be read; several are errors."""
+    """The one regular file, if there is one; several are added to ``errors``."""
     regular = [path for path in paths if path not in found.irregular]
     if len(regular) > 1:
         kinds = " and ".join(f"{path} ({kind_of(path)})" for path in regular)
         error = ValueError(
-            f"expected one file of a name, got {kinds}; rename one, or move it elsewhere: labels "
-            "beside their images need an ending of their own"
+            f"expected one file per name, got {kinds}; rename or move one of them: labels in the "
+            "folder of the images need an ending of their own"
         )
         errors |= dict.fromkeys(regular, error)
     return regular[0] if len(regular) == 1 else None
@@ -138,7 +138,7 @@ def _stems(key: str) -> Iterator[str]:
 
 
 def _miss_labels(folder: Path, ending: str, without: Mapping[str, Path], some: bool) -> NoReturn:
-    """Refuse images without a label, where others have some, or where none has."""
+    """Raise the error for images without a label: ``some`` others have one, or none has."""
     expected = f"expected labels *{ending}.png in {folder}, but"
     if some:
         paths = ", ".join(map(str, islice(without.values(), 3)))

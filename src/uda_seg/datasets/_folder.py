@@ -1,4 +1,4 @@
-"""The one reader, of which all others are layouts."""
+"""The general reader; all other readers only set its file layout."""
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -26,7 +26,7 @@ _UNKNOWN = -1
 
 
 class Options(TypedDict, total=False):
-    """What every reader takes besides its layout; see :class:`SegmentationFolder`."""
+    """Keyword arguments of every reader besides its layout; see :class:`SegmentationFolder`."""
 
     size: Size | None
     skip: Collection[str] | Path
@@ -34,54 +34,53 @@ class Options(TypedDict, total=False):
 
 
 class SegmentationFolder(Dataset[Sample]):
-    """Images in one folder, their labels in another, under the same names and sub-folders.
+    """Images in one folder and their labels in another, with the same names and sub-folders.
 
-    An image is ``NAME + image_ending`` with one of :data:`IMAGE_SUFFIXES`, its label
-    ``NAME + label_ending + ".png"``; suffixes may be of any case, and a name may lead through
-    sub-folders. Samples come in the order of their paths. Files and folders that begin with a dot
-    are left alone. Images are decoded by :func:`read_image`, with one difference: a quarter turn by
-    EXIF is left out where only the stored image has the size of its label.
+    An image file is named ``NAME + image_ending`` plus one of :data:`IMAGE_SUFFIXES`. Its label is
+    named ``NAME + label_ending + ".png"``. NAME may include sub-folders, and suffixes may be in
+    upper or lower case. Samples are in the order of their paths. Files and folders whose names
+    begin with a dot are ignored. Images are decoded by :func:`read_image`, with one exception: an
+    EXIF turn by 90 degrees is left out if the image has the size of its label only without it.
 
-    A label is an 8-bit grey or palette PNG. Of a palette image the *indices* are the ids; its
-    colours mean nothing.
+    A label is an 8-bit grey or palette PNG. In a palette PNG, the *indices* are the ids, and the
+    colours are ignored.
 
     Args:
         images: the folder of the images.
-        labels: the folder of the labels. ``None`` opens none and gives labels of 255 only, which
-            is what unsupervised adaptation may see of its target.
-        ids: the train id (0 to 255, of which 255 is ignored) of each id (0 to 255) in the labels;
-            ``RAW_IDS`` and ``TRAIN_IDS`` are those of Cityscapes.
-        image_ending: what the images' names end with before their suffix.
-        label_ending: what the labels' names end with before their suffix.
-        first_channel: takes labels like SYNTHIA's, too: three channels of 16 bits, of which the
-            first holds the id.
+        labels: the folder of the labels. ``None`` reads no labels; all labels are then 255. Use it
+            for the target of unsupervised adaptation.
+        ids: maps each id in the label files (0 to 255) to a train id (0 to 255, where 255 is
+            ignored). ``RAW_IDS`` and ``TRAIN_IDS`` are the mappings for Cityscapes.
+        image_ending: end of the image names before the suffix.
+        label_ending: end of the label names before the suffix.
+        first_channel: also accept labels as in SYNTHIA, with three channels of 16 bits, where the
+            first channel holds the id.
         size: height and width to resize to, bicubic with anti-aliasing for images and nearest for
-            labels; ``None`` keeps the files' size.
-        skip: what to leave out, by the ends of the images' paths without their suffix, such as
-            ``"00001"`` or ``"ulm/ulm_000000_000019_leftImg8bit"``; or the ``Path`` of a report of
+            labels; ``None`` keeps the size of the files.
+        skip: images to leave out. Each is given by the end of its path without suffix, such as
+            ``"00001"`` or ``"ulm/ulm_000000_000019_leftImg8bit"``. Or the ``Path`` of a report of
             ``examples/check_data.py``, which lists them under ``"skip"``. :attr:`skipped` tells
-            which were found.
-        missing: what becomes of an image without a label, of two files of one name, of a folder
-            that cannot be opened, and of a link that leads back to where it is: ``"raise"``, or
-            ``"skip"`` it.
+            which ones were found.
+        missing: ``"raise"`` an error or ``"skip"``. This is for images without a label, two files
+            of the same name, folders that cannot be opened, and links back to a folder above.
 
     Attributes:
-        images: the images' paths.
-        labels: the labels' paths, or ``None``.
+        images: paths of the images.
+        labels: paths of the labels, or ``None``.
         ids: as given.
-        skipped: why a file or a folder was left out, by its path: ``"listed"``, ``"no label"``,
-            ``"no regular file"`` of a pipe, a socket or a device, or an error's message.
-        unpaired: paths of labels without an image; a file like ``NAME_inst_label.png`` beside
-            ``NAME_label.png`` is none.
+        skipped: maps the path of each file or folder that was left out to the reason. This is
+            ``"listed"``, ``"no label"``, ``"no regular file"`` (a pipe, socket or device), or an
+            error message.
+        unpaired: paths of labels without an image. A file such as ``NAME_inst_label.png`` beside
+            ``NAME_label.png`` does not count.
 
     Raises:
         FileNotFoundError: if a folder is missing or has nothing to read, or an image has no label.
-        OSError: if a folder cannot be opened, or a link leads back to where it is; on access, if a
-            file cannot be read or has more pixels than ``PIL.Image.MAX_IMAGE_PIXELS``. The file is
-            named, as in the next.
-        ValueError: for unusable arguments, two files of one name, or labels of which none is that
-            of an image; on access, if an image and
-            its label differ in size, or a label has unknown ids or is of another kind.
+        OSError: if a folder cannot be opened, or a link leads back to a folder above. On access, if
+            a file cannot be read or has more pixels than ``PIL.Image.MAX_IMAGE_PIXELS``.
+        ValueError: if arguments are invalid, two files have the same name, or no image has a label.
+            On access, if an image and its label differ in size, or a label has unknown ids or
+            another format. Errors on access name the file.
 
     Example:
         >>> from uda_seg.datasets import RAW_IDS
@@ -140,7 +139,7 @@ class SegmentationFolder(Dataset[Sample]):
         ids = open_ids(label_path, first_channel=self._first_channel)
         if ids.size != image.size:
             raise ValueError(
-                f"expected an image and a label of one size, got {image.size} in {path} and "
+                f"expected an image and a label of the same size, got {image.size} in {path} and "
                 f"{ids.size} in {label_path} (width, height); skip the pair"
             )
         return Sample(self._pixels(image), self._train_ids(ids, label_path), path.stem)
@@ -149,14 +148,14 @@ class SegmentationFolder(Dataset[Sample]):
         """The image alone, without decoding the label.
 
         Args:
-            index: the place in the data set.
+            index: index in the data set.
 
         Returns:
             ``(3, H, W)`` uint8 RGB.
 
         Raises:
             OSError: if the file cannot be read or has too many pixels.
-            ValueError: if it is neither grey nor RGB of 8 or 16 bits.
+            ValueError: if the image is neither grey nor RGB of 8 or 16 bits.
         """
         label = None if self.labels is None else self.labels[index]
         return self._pixels(open_image(self.images[index], label))
@@ -165,31 +164,31 @@ class SegmentationFolder(Dataset[Sample]):
         """The label alone, without opening the image.
 
         Args:
-            index: the place in the data set.
+            index: index in the data set.
 
         Returns:
-            ``(H, W)`` int64 train ids, 255 where ignored.
+            ``(H, W)`` int64 train ids, 255 for ignored pixels.
 
         Raises:
             OSError: if the file cannot be read or has too many pixels.
             ValueError: if the data set was opened without labels, or the label has unknown ids or
-                is of another kind.
+                another format.
         """
         path = self._label_path(index)
         return self._train_ids(open_ids(path, first_channel=self._first_channel), path)
 
     def read_ids(self, index: int) -> Tensor:
-        """The ids as the label file holds them, known or not.
+        """The ids in the label file, before they are mapped to train ids.
 
         Args:
-            index: the place in the data set.
+            index: index in the data set.
 
         Returns:
             ``(H, W)`` uint8 ids.
 
         Raises:
             OSError: if the file cannot be read or has too many pixels.
-            ValueError: if the data set was opened without labels, or the label is of another kind.
+            ValueError: if the data set was opened without labels, or the label has another format.
         """
         ids = open_ids(self._label_path(index), first_channel=self._first_channel)
         return torch.from_numpy(self._indices(ids).copy())
@@ -207,7 +206,7 @@ class SegmentationFolder(Dataset[Sample]):
     def _indices(self, ids: Image.Image) -> NDArray[np.uint8]:
         if self.size is not None:
             ids = ids.resize(self.size[::-1], Image.Resampling.NEAREST)
-        return np.asarray(ids)  # not to be written to
+        return np.asarray(ids)  # read-only
 
     def _train_ids(self, ids: Image.Image, path: Path) -> Tensor:
         indices = self._indices(ids)
@@ -215,8 +214,8 @@ class SegmentationFolder(Dataset[Sample]):
         if train_ids.min() == _UNKNOWN:
             raise ValueError(
                 f"expected label ids in {sorted(self.ids)}, got "
-                f"{np.unique(indices[train_ids == _UNKNOWN]).tolist()} in {path}; map them, or see "
-                "whether the file holds ids of another kind"
+                f"{np.unique(indices[train_ids == _UNKNOWN]).tolist()} in {path}; map them, or "
+                "check whether the file holds ids of another kind"
             )
         return torch.from_numpy(train_ids)
 

@@ -14,17 +14,17 @@ _BAD_FRAMES = frozenset({"15188", "17705", *map(str, range(20801, 20861))})
 class GTA5(SegmentationFolder):
     """The GTA5 data set: 24,966 synthetic street images of 1914x1052 with dense labels.
 
-    Layout: ``root/images/00001.png`` and ``root/labels/00001.png``, palette PNGs whose indices
-    are the raw Cityscapes ids. The 62 published frames whose image and label differ in size (15188,
-    17705 and 20801 to 20860) are skipped.
+    Layout: ``root/images/00001.png`` and ``root/labels/00001.png``. Labels are palette PNGs whose
+    indices are raw Cityscapes ids. In 62 published frames, image and label differ in size: 15188,
+    17705 and 20801 to 20860. These frames are skipped.
 
     Reference: Richter et al., *Playing for Data: Ground Truth from Computer Games*, ECCV 2016.
 
     Args:
         root: the folder that holds ``images`` and ``labels``.
-        labels: ``False`` never opens ``labels`` and gives labels of 255 only.
-        options: ``size``, ``skip`` and ``missing``, and all errors, are those of
-            :class:`SegmentationFolder`.
+        labels: ``False`` does not read ``labels``; all labels are then 255.
+        options: the keyword arguments ``size``, ``skip`` and ``missing``. They, and all errors, are
+            those of :class:`SegmentationFolder`.
 
     Example:
         >>> for image, label, name in GTA5(gta5_root, size=(32, 64)):

@@ -12,9 +12,9 @@ class IDD(SegmentationFolder):
     """The India Driving Dataset: 10,004 real street images, most of them of 1920x1080.
 
     Layout: ``root/leftImg8bit/{split}/{drive}/{frame}_leftImg8bit.png`` (``.jpg`` in its second
-    part) and ``root/gtFine/{split}/{drive}/{frame}_gtFine_labelcsTrainIds.png``. The package has
-    polygons only; AutoNUE's public code draws these PNGs of Cityscapes train ids from them, as
-    docs/data.md shows.
+    part) and ``root/gtFine/{split}/{drive}/{frame}_gtFine_labelcsTrainIds.png``. The download has
+    only polygons. AutoNUE's public code draws these PNGs of Cityscapes train ids from them; see
+    docs/data.md.
 
     Reference: Varma et al., *IDD: A Dataset for Exploring Problems of Autonomous Navigation in
     Unconstrained Environments*, WACV 2019.
@@ -22,9 +22,9 @@ class IDD(SegmentationFolder):
     Args:
         root: the folder that holds ``leftImg8bit`` and ``gtFine``.
         split: ``"train"``, ``"val"`` or ``"test"``.
-        labels: ``False`` never opens ``gtFine`` and gives labels of 255 only.
-        options: ``size``, ``skip`` and ``missing``, and all errors, are those of
-            :class:`SegmentationFolder`.
+        labels: ``False`` does not read ``gtFine``; all labels are then 255.
+        options: the keyword arguments ``size``, ``skip`` and ``missing``. They, and all errors, are
+            those of :class:`SegmentationFolder`.
 
     Example:
         >>> IDD(idd_root)[0].label.unique()

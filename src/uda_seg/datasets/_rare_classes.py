@@ -9,13 +9,13 @@ __all__ = ["RareClassSampler", "rare_class_probabilities"]
 
 
 def rare_class_probabilities(counts: Tensor, *, temperature: float = 0.01) -> Tensor:
-    r"""How often rare class sampling asks for each class: :math:`softmax((1 - f_c) / T)`.
+    r"""Probability of each class in rare class sampling, :math:`softmax((1 - f_c) / T)`.
 
-    :math:`f_c` is the class's share of all labelled pixels. A class that never occurs has
-    probability 0, though its share is the smallest.
+    Here :math:`f_c` is the share of class c in all labelled pixels. A class that never occurs has
+    probability 0, although its share is the smallest.
 
     Reference: Hoyer et al., *DAFormer: Improving Network Architectures and Training Strategies for
-    Domain-Adaptive Semantic Segmentation*, CVPR 2022; the temperature is the paper's.
+    Domain-Adaptive Semantic Segmentation*, CVPR 2022; the default temperature is from the paper.
 
     Args:
         counts: ``(N, K)`` labelled pixels of each image in each class, of any type, from
@@ -26,7 +26,7 @@ def rare_class_probabilities(counts: Tensor, *, temperature: float = 0.01) -> Te
         ``(K,)`` float64 probabilities, on the CPU.
 
     Raises:
-        ValueError: if the counts have another shape, a negative one or no pixel at all; if the
+        ValueError: if the counts are not ``(N, K)``, are all 0, or one is negative; if the
             temperature is not above 0.
 
     Example:
@@ -34,41 +34,41 @@ def rare_class_probabilities(counts: Tensor, *, temperature: float = 0.01) -> Te
         >>> rare_class_probabilities(counts).round(decimals=4)
         tensor([0.0000, 0.2689, 0.7311, 0.0000], dtype=torch.float64)
     """
-    counts = counts.cpu().double()  # uint16 has no minimum, Apple's MPS no float64
+    counts = counts.cpu().double()  # torch has no min of uint16, and Apple's MPS no float64
     if counts.ndim != 2 or not counts.any() or counts.min() < 0:
         raise ValueError(
-            "expected counts (N, K) of at least 0, with one labelled pixel or more, got shape "
-            f"{tuple(counts.shape)}, sum {int(counts.sum())}"
+            "expected counts (N, K) of at least 0, with at least one labelled pixel, got shape "
+            f"{tuple(counts.shape)} and sum {int(counts.sum())}"
         )
     if not temperature > 0:
-        raise ValueError(f"expected a temperature above 0, in the paper 0.01, got {temperature}")
+        raise ValueError(f"expected a temperature above 0 (0.01 in the paper), got {temperature}")
     pixels = counts.sum(dim=0)
     scores = (1 - pixels / pixels.sum()) / temperature
     return scores.masked_fill(pixels == 0, -torch.inf).softmax(dim=0)
 
 
 class RareClassSampler(Sampler[int]):
-    """Draws a class by :func:`rare_class_probabilities`, then an image that holds it.
+    """Draws a class by :func:`rare_class_probabilities`, then an image that contains it.
 
-    A drop-in ``sampler`` for a ``DataLoader`` over the labelled source, with replacement. All of
-    an epoch is drawn when its iteration starts, from torch's global generator or the given one: to
-    resume within an epoch, restore the generator's state of that moment and skip what was seen.
-    Processes that train together need different seeds, and no sharding.
+    Use it as the ``sampler`` of a ``DataLoader`` over the labelled source. It draws with
+    replacement. A whole epoch is drawn when its iteration starts. To resume within an epoch,
+    restore the state that the generator had at that time, and skip the samples that were used. In
+    distributed training, give each process another seed, and do not shard the sampler.
 
-    Reference: Hoyer et al., *DAFormer*, CVPR 2022. There, crops are tried until they hold the
-    class as well, which is the data set's business and not done here.
+    Reference: Hoyer et al., *DAFormer*, CVPR 2022. DAFormer also repeats random crops until they
+    contain the class; this sampler does not.
 
     Args:
         counts: ``(N, K)`` labelled pixels of each image in each class, from :func:`class_counts`.
         num_samples: the length of an epoch; N by default.
         temperature: T, above 0; the higher, the closer to equal probabilities of the classes.
-        min_pixels: how many pixels of a class an image must have to hold it, at least 1; in
-            DAFormer 3,000 for full images of GTA5.
-        generator: where to draw from; torch's global generator by default.
+        min_pixels: number of pixels from which an image counts as containing a class, at least 1.
+            DAFormer uses 3,000 for full images of GTA5.
+        generator: random generator; torch's global generator by default.
 
     Raises:
-        ValueError: if the counts or a setting are out of range, or a class occurs, but nowhere
-            with ``min_pixels``.
+        ValueError: if the counts or a setting are out of range, or a class occurs, but no image has
+            ``min_pixels`` of it.
 
     Example:
         >>> counts = torch.tensor([[90, 0], [80, 10], [90, 0]])  # the second class is rare
@@ -101,9 +101,10 @@ class RareClassSampler(Sampler[int]):
         lost = ((most > 0) & (most < min_pixels)).nonzero().flatten().tolist()
         if lost:
             raise ValueError(
-                f"expected each class to have {min_pixels} pixels in some image, but the classes "
-                f"{lost} have at most {most[lost].long().tolist()}; take min_pixels of at most "
-                f"{int(most[lost].min())}, or leave the classes out by setting their counts to 0"
+                f"expected each class to have {min_pixels} pixels in at least one image, but the "
+                f"classes {lost} have at most {most[lost].long().tolist()}; use min_pixels of at "
+                f"most {int(most[lost].min())}, or leave these classes out by setting their counts "
+                "to 0"
             )
 
     def __len__(self) -> int:

@@ -8,7 +8,7 @@ __all__ = ["Sample"]
 
 
 class Sample(NamedTuple):
-    """One item of every data set; torch's default collate makes batches of it.
+    """One item of a data set; torch's ``default_collate`` combines items to a batch.
 
     Example:
         >>> import torch
@@ -22,6 +22,6 @@ class Sample(NamedTuple):
     image: Tensor
     """``(3, H, W)`` uint8 RGB."""
     label: Tensor
-    """``(H, W)`` int64 train ids, 255 where ignored."""
+    """``(H, W)`` int64 train ids, 255 for ignored pixels."""
     name: str
     """The image's file name without its suffix."""

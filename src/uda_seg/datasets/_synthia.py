@@ -29,19 +29,19 @@ _IDS = dict.fromkeys(range(23), IGNORE_INDEX) | {
 class SYNTHIA(SegmentationFolder):
     """SYNTHIA-RAND-CITYSCAPES: 9,400 synthetic street images of 1280x760 with dense labels.
 
-    Layout: ``root/RGB/0000000.png`` and ``root/GT/LABELS/0000000.png``. A label is a PNG of three
-    channels of 16 bits: the class, the instance, nothing. Its 16 classes of the usual protocol get
-    the train ids of Cityscapes, without 9 (terrain), 14 (truck) and 16 (train); the others, void,
-    parking, road work, terrain, truck, train and lane markings, get 255.
+    Layout: ``root/RGB/0000000.png`` and ``root/GT/LABELS/0000000.png``. A label is a PNG with three
+    channels of 16 bits: class, instance and an unused channel. The 16 classes of the usual protocol
+    get Cityscapes train ids, without 9 (terrain), 14 (truck) and 16 (train). All other classes get
+    255: void, parking, road work, terrain, truck, train and lane markings.
 
     Reference: Ros et al., *The SYNTHIA Dataset: A Large Collection of Synthetic Images for Semantic
     Segmentation of Urban Scenes*, CVPR 2016; ids and channels by the package's Readme.txt.
 
     Args:
         root: the folder that holds ``RGB`` and ``GT``.
-        labels: ``False`` never opens ``GT`` and gives labels of 255 only.
-        options: ``size``, ``skip`` and ``missing``, and all errors, are those of
-            :class:`SegmentationFolder`.
+        labels: ``False`` does not read ``GT``; all labels are then 255.
+        options: the keyword arguments ``size``, ``skip`` and ``missing``. They, and all errors, are
+            those of :class:`SegmentationFolder`.
 
     Example:
         >>> SYNTHIA(synthia_root)[0].label.unique()

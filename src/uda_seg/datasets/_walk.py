@@ -1,4 +1,4 @@
-"""The files of a folder, in an order that no file system decides on."""
+"""The files of a folder, in the same order on every file system."""
 
 import os
 from collections.abc import Collection, Iterator
@@ -10,12 +10,12 @@ __all__ = ["Found", "find_files", "one_spelling", "walk"]
 
 
 class Found(NamedTuple):
-    """What lies below a folder."""
+    """The files found below a folder."""
 
     files: dict[str, list[Path]]
-    """By their paths below the folder without ending and suffix, of which one is to be expected."""
+    """Files by their path below the folder, without ending and suffix; normally one per path."""
     irregular: set[Path]
-    """Those of them that no bytes can be read from: pipes, sockets, devices."""
+    """Those that are not regular files: pipes, sockets, devices."""
     closed: dict[Path, OSError]
     """Folders and links that could not be followed."""
 
@@ -23,7 +23,7 @@ class Found(NamedTuple):
 def find_files(folder: Path, suffixes: Collection[str], ending: str) -> Found:
     """Find the files whose names end with ``ending`` and a suffix, of any case.
 
-    Hidden files and folders are left alone. Links are followed, but not into a loop.
+    Hidden files and folders are ignored. Links are followed, but not into a loop.
 
     Raises:
         OSError: if the folder itself cannot be read.
@@ -44,14 +44,14 @@ def find_files(folder: Path, suffixes: Collection[str], ending: str) -> Found:
 
 
 def one_spelling(name: str) -> str:
-    """One of the ways to write an accent: macOS writes another than all others."""
+    """The name in the Unicode form NFC; macOS may encode accents differently."""
     return normalize("NFC", name)
 
 
 def walk(
     folder: Path, closed: dict[Path, OSError], above: frozenset[Path] = frozenset()
 ) -> Iterator[tuple[Path, bool]]:
-    """All files but hidden ones, each with whether it is a regular one, or a link to nowhere."""
+    """All files but hidden ones, each with True if it is a regular file or a broken link."""
     here = folder.resolve()
     if here in above:
         raise OSError(f"{folder} leads back to {here}, a folder that it is in; remove the link")

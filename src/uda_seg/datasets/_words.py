@@ -1,4 +1,4 @@
-"""Arguments that are one of a few words."""
+"""Checks of arguments that must be one of a few words."""
 
 from collections.abc import Collection
 from typing import Literal, get_args
@@ -10,6 +10,6 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 def require_one_of(what: str, given: str, known: Collection[str]) -> None:
-    """Refuse any other, and say which there are."""
+    """Raise an error that lists the known words, unless ``given`` is one of them."""
     if given not in known:
         raise ValueError(f"expected {what} out of {', '.join(known)}, got {given!r}")

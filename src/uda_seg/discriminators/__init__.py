@@ -1,4 +1,4 @@
-"""Domain discriminators in output space; they import torch and nothing else."""
+"""Domain discriminators in output space; they import nothing but torch."""
 
 from uda_seg.discriminators._patch import DepthwiseFC, FullyConv
 

@@ -1,9 +1,10 @@
-"""Depth-wise convolution that halves the resolution, with a quick backward pass on a CPU.
+"""Depth-wise convolution that halves the resolution, with a fast backward pass on a CPU.
 
-oneDNN has quick depth-wise kernels for the output and for the gradient of the maps, in the
-channels-last layout alone, and none for the gradient of the weights at stride 2: there it runs a
-generic kernel for one channel at a time in vectors that hold sixteen. So the gradient is taken of
-a convolution of some sixteen channels a group, whose diagonal is the one that is asked for.
+oneDNN has fast depth-wise kernels for the output and for the gradient of the maps, but only in the
+channels-last layout. At stride 2, it has none for the gradient of the weights. Its generic kernel
+handles one channel at a time, in vectors that hold sixteen. So the gradient is computed for a
+convolution with about sixteen channels per group. Its diagonal is the gradient of the depth-wise
+weights.
 """
 
 from typing import Any
@@ -15,16 +16,16 @@ from torch import Tensor, nn
 __all__ = ["HalvingDepthwise"]
 
 _LANES = 16
-"""Channels of a group at which the weights' gradient is quickest; at 64 nothing is gained."""
+"""Channels per group with the fastest gradient of the weights; 64 channels gain nothing."""
 _FEW = 2**15
-"""Elements of the gradient up to which one channel a group is quicker."""
+"""With up to this many elements in the gradient, one channel per group is faster."""
 
 
 class HalvingDepthwise(nn.Conv2d):
-    """``nn.Conv2d(channels, channels, 4, stride=2, padding=1, groups=channels)``.
+    """Equal to ``nn.Conv2d(channels, channels, 4, stride=2, padding=1, groups=channels)``.
 
-    On a CPU the output, and the gradient of the maps, are in the channels-last layout, and forward
-    mode differentiation is missing.
+    On a CPU, the output and the gradient of the maps are in the channels-last layout, and
+    forward-mode differentiation is not supported.
     """
 
     def __init__(self, channels: int) -> None:
@@ -34,9 +35,9 @@ class HalvingDepthwise(nn.Conv2d):
         """Convolve ``(B, C, H, W)`` to ``(B, C, H // 2, W // 2)``."""
         if maps.device.type != "cpu":
             return super().forward(maps)
-        if torch.compiler.is_compiling():  # Inductor follows this for sizes that change
+        if torch.compiler.is_compiling():  # Inductor supports this for dynamic sizes
             maps = maps.contiguous(memory_format=torch.channels_last)
-        else:  # and vmap follows this
+        else:  # vmap supports this
             maps = maps.movedim(1, -1).contiguous().movedim(-1, 1)
         result: Tensor = _Convolution.apply(maps, self.weight, self.bias)
         return result
@@ -72,7 +73,7 @@ class _Convolution(torch.autograd.Function):
 def _weight_gradient(gradient: Tensor, maps: Tensor) -> Tensor:
     channels = maps.shape[1]
     group = _group(channels) if gradient.numel() > _FEW else 1
-    stand_in = maps.new_empty(channels, group, 4, 4)  # nothing but its shape is read
+    stand_in = maps.new_empty(channels, group, 4, 4)  # only its shape is read
     of_groups = _backward(gradient, maps, stand_in, (False, True, False))[1]
     channel = torch.arange(channels, device=gradient.device)
     return of_groups[channel, channel % group].unsqueeze(1)
@@ -89,6 +90,6 @@ def _backward(
 
 
 def _group(channels: int) -> int:
-    """The divisor of ``channels`` that is closest to the lanes."""
+    """The divisor of ``channels`` that is closest to ``_LANES``."""
     divisors = [size for size in range(1, channels + 1) if channels % size == 0]
     return min(divisors, key=lambda size: max(_LANES / size, (size / _LANES) ** 2))

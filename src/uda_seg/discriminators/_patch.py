@@ -1,4 +1,4 @@
-"""Both discriminators are one chain of five stages that halve the resolution each."""
+"""The two discriminators, each a chain of five stages that halve the resolution."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -14,21 +14,22 @@ __all__ = ["DepthwiseFC", "FullyConv"]
 
 
 class FullyConv(nn.Module):
-    """Fully convolutional domain discriminator, one logit a 32x32 patch.
+    """Fully convolutional domain discriminator with one logit per 32x32 patch.
 
-    Five 4x4 convolutions of stride 2, ``in_channels``-64-128-256-512-1 at the default width, with
-    bias and a LeakyReLU of slope 0.2 between them; no normalisation, no sigmoid. 2,781,121
-    parameters and 61.8 G operations (multiply-adds and bias adds) at 19x1024x2048.
+    Five 4x4 convolutions of stride 2 with bias, and a LeakyReLU of slope 0.2 between them. At the
+    default width, channels are ``in_channels``-64-128-256-512-1. There is no normalisation and no
+    sigmoid. For 19 channels, it has 2,781,121 parameters. Maps of 1024x2048 take 61.8 G operations
+    (multiply-adds and bias adds).
 
     Reference: Tsai et al., *Learning to Adapt Structured Output Space for Semantic
     Segmentation*, CVPR 2018.
 
     Args:
         in_channels: K, the channels of the maps: the number of classes for softmax maps.
-        width: channels after the first stage; the next have 2, 4 and 8 times as many.
+        width: channels after the first stage; the next stages have 2, 4 and 8 times as many.
 
     Raises:
-        ValueError: if ``in_channels`` or ``width`` is no positive integer.
+        ValueError: if ``in_channels`` or ``width`` is not a positive integer.
 
     Example:
         >>> import torch
@@ -62,21 +63,22 @@ class FullyConv(nn.Module):
 
 
 class DepthwiseFC(nn.Module):
-    """Light domain discriminator: :class:`FullyConv` made of depth-wise separable convolutions.
+    """Light domain discriminator: :class:`FullyConv` with depth-wise separable convolutions.
 
     Each 4x4 convolution becomes a depth-wise 4x4 convolution of stride 2 and a 1x1 convolution,
-    both with bias and with nothing between them. 191,364 parameters and 4.36 G operations
-    (multiply-adds and bias adds) at 19x1024x2048, 14 times fewer than :class:`FullyConv`.
+    both with bias and with nothing between them. For 19 channels, it has 191,364 parameters. Maps
+    of 1024x2048 take 4.36 G operations (multiply-adds and bias adds), 14 times fewer than
+    :class:`FullyConv`.
 
     References: Tsai et al., CVPR 2018, for the discriminator; Howard et al., *MobileNets*, 2017,
     for the separable convolutions.
 
     Args:
         in_channels: K, the channels of the maps: the number of classes for softmax maps.
-        width: channels after the first stage; the next have 2, 4 and 8 times as many.
+        width: channels after the first stage; the next stages have 2, 4 and 8 times as many.
 
     Raises:
-        ValueError: if ``in_channels`` or ``width`` is no positive integer.
+        ValueError: if ``in_channels`` or ``width`` is not a positive integer.
 
     Example:
         >>> import torch
@@ -127,10 +129,10 @@ def _stages(
     counts: tuple[Any, Any] = in_channels, width
     if not all(isinstance(n, Integral) for n in counts) or min(counts) < 1:
         raise ValueError(
-            f"expected integers in_channels and width of at least 1, got {in_channels!r} and "
-            f"{width!r}"
+            "expected in_channels and width to be integers of at least 1, got "
+            f"{in_channels!r} and {width!r}"
         )
-    first, width = int(in_channels), int(width)  # such as numpy's
+    first, width = int(in_channels), int(width)  # numpy integers become Python integers
     layers: list[nn.Module] = []
     for channels in pairwise((first, width, 2 * width, 4 * width, 8 * width, 1)):
         layers += [convolution(*channels), nn.LeakyReLU(0.2, inplace=True)]
@@ -141,9 +143,9 @@ def _check_maps(maps: Tensor, channels: int) -> None:
     if maps.ndim != 4 or maps.shape[1] != channels or min(maps.shape[-2:]) < 32:
         raise ValueError(
             f"expected maps of shape (B, {channels}, H, W) with H and W of at least 32, the size "
-            f"of one patch, got {tuple(maps.shape)}; upsample the maps to the image's size first"
+            f"of one patch, got {tuple(maps.shape)}; upsample the maps to the image size first"
         )
-    if not torch.is_floating_point(maps):  # which refuses what is no tensor
+    if not torch.is_floating_point(maps):  # raises TypeError for anything but a tensor
         raise TypeError(
-            f"expected floating-point maps, got {maps.dtype}; logits.softmax(dim=1) gives such"
+            f"expected floating-point maps, got {maps.dtype}; use logits.softmax(dim=1)"
         )

@@ -1,4 +1,4 @@
-"""Predictions of any network by windows, flips and scales."""
+"""Test-time inference for any network: sliding windows, averages over flips and scales."""
 
 from uda_seg.inference._average import flip_average, scale_average
 from uda_seg.inference._sliding_window import sliding_window

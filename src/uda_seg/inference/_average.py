@@ -17,14 +17,14 @@ def flip_average(network: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
 
     Args:
         network: any callable from ``(B, C, H, W)`` to logits or probabilities ``(B, K, H, W)``.
-        images: ``(B, C, H, W)``.
+        images: ``(B, C, H, W)``, normalised for the network.
 
     Returns:
-        ``(B, K, H, W)``
+        ``(B, K, H, W)`` logits or probabilities, as the network returns them.
 
     Raises:
-        ValueError: for an output of another size.
-        TypeError: if the network returns no tensor.
+        ValueError: if the images are not ``(B, C, H, W)``, or the output has another size.
+        TypeError: if the network does not return a tensor.
 
     Example:
         >>> network = torch.nn.Conv2d(3, 19, kernel_size=3, padding=1)
@@ -43,21 +43,21 @@ def scale_average(
 ) -> Tensor:
     """Average a network's output over resized copies of the images.
 
-    Copies are resized bilinearly, with anti-aliasing where they become smaller, and the outputs
-    bilinearly back to the images' size.
+    Images are resized bilinearly, with anti-aliasing if they become smaller. Outputs are resized
+    bilinearly to the size of the images.
 
     Args:
         network: any callable from ``(B, C, h, w)`` to logits or probabilities ``(B, K, h, w)``.
-        images: ``(B, C, H, W)``.
+        images: ``(B, C, H, W)``, normalised for the network.
         scales: positive factors, such as ``(0.75, 1.0, 1.25)``.
 
     Returns:
-        ``(B, K, H, W)``
+        ``(B, K, H, W)`` logits or probabilities, as the network returns them.
 
     Raises:
-        ValueError: without a scale, for one that is not positive or leaves no pixel, or for an
-            output of another size.
-        TypeError: if the network returns no tensor.
+        ValueError: if the images are not ``(B, C, H, W)``. If there is no scale, or one is not
+            positive or leaves no pixel. If an output has another size than its input.
+        TypeError: if the network does not return a tensor.
 
     Example:
         >>> network = torch.nn.Conv2d(3, 19, kernel_size=1)
@@ -68,12 +68,14 @@ def scale_average(
     size = images.shape[2:]
     sizes = [tuple(round(scale * side) for side in size) for scale in scales]
     if not sizes or min(map(min, sizes)) < 1:
-        raise ValueError(f"expected positive scales that leave a pixel, got {tuple(scales)}")
+        raise ValueError(
+            f"expected one or more positive scales that leave at least a pixel, got {tuple(scales)}"
+        )
     return reduce(torch.add, (_at(network, images, each) for each in sizes)) / len(sizes)
 
 
 def _at(network: Callable[[Tensor], Tensor], images: Tensor, size: Sequence[int]) -> Tensor:
-    """The output for a copy of another size, brought back to that of the images."""
+    """The output for a resized copy of the images, resized back to the size of the images."""
     copy = _resize(images, size, antialias=True)
     return _resize(check_output(network(copy), copy), images.shape[2:])
 

@@ -19,23 +19,23 @@ def sliding_window(
 ) -> Tensor:
     """Average a network's logits over overlapping windows that cover the images.
 
-    Windows begin at every multiple of the stride; the last of a row or column ends at the border.
-    So none leaves the image, and all have one size. Every pixel gets the mean over the windows
-    that it lies in. Only one window goes through the network at a time.
+    Windows start at every multiple of the stride. The last window of a row or column ends at the
+    border of the image, so all windows have the same size and lie inside the image. Each pixel gets
+    the mean over all windows that contain it. Only one window goes through the network at a time.
 
     Args:
         network: any callable from ``(B, C, h, w)`` to logits or probabilities ``(B, K, h, w)``.
-        images: ``(B, C, H, W)``.
-        size: height and width of a window, at most those of the images.
-        stride: steps down and to the right, from 1 to the window's height and width.
+        images: ``(B, C, H, W)``, normalised for the network.
+        size: height and width of a window in pixels, at most those of the images.
+        stride: vertical and horizontal step between windows, from 1 to the size of a window.
 
     Returns:
-        ``(B, K, H, W)`` of the network's dtype and on its output's device.
+        ``(B, K, H, W)``, with the dtype and device of the network's output.
 
     Raises:
-        ValueError: for a window larger than the images, a stride out of range, or an output of
-            another size.
-        TypeError: if the network returns no tensor.
+        ValueError: if the images are not ``(B, C, H, W)``. If the window is larger than the images,
+            or the stride is out of range. If an output has another size than its window.
+        TypeError: if the network does not return a tensor.
 
     Example:
         >>> network = torch.nn.Conv2d(3, 19, kernel_size=1)
@@ -48,11 +48,12 @@ def sliding_window(
     height, width = images.shape[2:]
     if not (1 <= size[0] <= height and 1 <= size[1] <= width):
         raise ValueError(
-            f"expected a window of at most the images' {height}x{width}, got {size[0]}x{size[1]}"
+            f"expected a window from 1x1 to the image size {height}x{width}, got "
+            f"{size[0]}x{size[1]}"
         )
     if not (1 <= stride[0] <= size[0] and 1 <= stride[1] <= size[1]):
         raise ValueError(
-            f"expected a stride from 1x1 to the window's {size[0]}x{size[1]}, got "
+            f"expected a stride from 1x1 to the window size {size[0]}x{size[1]}, got "
             f"{stride[0]}x{stride[1]}"
         )
     tops, lefts = _starts(height, size[0], stride[0]), _starts(width, size[1], stride[1])
@@ -74,12 +75,12 @@ def sliding_window(
 
 
 def _starts(length: int, size: int, stride: int) -> list[int]:
-    """Where the windows begin along one side."""
+    """Where the windows start along one side."""
     return [*range(0, length - size, stride), length - size]
 
 
 def _covers(starts: list[int], size: int, side: Tensor) -> Tensor:
-    """How many windows each row or column lies in."""
+    """How many windows contain each row or column."""
     covers = torch.zeros_like(side)
     for start in starts:
         covers[start : start + size] += 1

@@ -11,7 +11,7 @@ Objective = Literal["bce", "least_squares", "hinge"]
 
 
 class Domain(IntEnum):
-    """What a domain discriminator tells apart; the values are its labels.
+    """The two domains that a discriminator tells apart; the values are its labels.
 
     Example:
         >>> int(Domain.SOURCE), int(Domain.TARGET)
@@ -25,21 +25,22 @@ class Domain(IntEnum):
 def adversarial(logits: Tensor, domain: Domain, *, objective: Objective = "bce") -> Tensor:
     r"""Mean adversarial loss of a discriminator's logits against one domain label.
 
-    The discriminator minimises it with the true domain of each batch, half the weight each; the
-    segmenter minimises it for target predictions labelled ``Domain.SOURCE``, with the
-    discriminator frozen. With :math:`x` the logits and :math:`d` the label (source 0, target 1):
+    The discriminator minimises the loss of a source and a target batch with their true labels, each
+    with weight 0.5. The segmentation network minimises the loss of target predictions with the
+    label ``Domain.SOURCE``, while the discriminator is frozen. With :math:`x` the logits and
+    :math:`d` the label (source 0, target 1):
 
-    * ``"bce"``: :math:`-d \ln \sigma(x) - (1 - d) \ln(1 - \sigma(x))`, whose value at chance is
-      :math:`\ln 2`;
+    * ``"bce"``: :math:`-d \ln \sigma(x) - (1 - d) \ln(1 - \sigma(x))`, which is :math:`\ln 2` for
+      a discriminator at chance level;
     * ``"least_squares"``: :math:`(x - d)^2` on the raw logits (Mao et al., ICCV 2017);
-    * ``"hinge"``: :math:`\max(0, 1 - (2d - 1) x)`, the same in both phases.
+    * ``"hinge"``: :math:`\max(0, 1 - (2d - 1) x)`, for discriminator and network alike.
 
     Reference: Tsai et al., *Learning to Adapt Structured Output Space for Semantic
     Segmentation*, CVPR 2018.
 
     Args:
         logits: raw discriminator outputs, before any sigmoid, of any shape; floating point.
-        domain: the domain that every element is to be taken for.
+        domain: the label of all elements.
         objective: ``"bce"``, ``"least_squares"`` or ``"hinge"``.
 
     Returns:
@@ -62,7 +63,7 @@ def adversarial(logits: Tensor, domain: Domain, *, objective: Objective = "bce")
         raise ValueError(f"expected at least one logit, got shape {tuple(logits.shape)}")
     if domain not in (Domain.SOURCE, Domain.TARGET):
         raise ValueError(f"expected Domain.SOURCE or Domain.TARGET, got {domain!r}")
-    label = float(domain == Domain.TARGET)  # torch 2.13 cannot trace the float of a member
+    label = float(domain == Domain.TARGET)  # torch 2.13 cannot trace float(domain)
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # squares overflow float16
     match objective:
         case "bce":
@@ -71,4 +72,4 @@ def adversarial(logits: Tensor, domain: Domain, *, objective: Objective = "bce")
             return (logits - label).square().mean()
         case "hinge":
             return F.relu(1 - (2 * label - 1) * logits).mean()
-    raise ValueError(f"expected an objective out of {get_args(Objective)}, got {objective!r}")
+    raise ValueError(f"expected objective to be one of {get_args(Objective)}, got {objective!r}")

@@ -1,6 +1,6 @@
-"""Cross entropy of bilinearly up-sampled logits, computed in bands of rows that fit the cache.
+"""Cross entropy of bilinearly upsampled logits, computed in bands of rows that fit the cache.
 
-Each band overwrites the one before, and backward makes the bands anew.
+Each band overwrites the previous one. The backward pass computes the bands again.
 """
 
 import math
@@ -18,18 +18,18 @@ __all__ = ["banded_cross_entropy"]
 def banded_cross_entropy(logits: Tensor, labels: Tensor, ignore_index: int) -> Tensor:
     """Cross entropy of each pixel, ``(B, H, W)`` of the logits' dtype.
 
-    ``logits`` are ``(B, K, h, w)`` in float32 or float64, ``labels`` int64 ``(B, H, W)``. An
-    ignored pixel reads as class 0: the caller has to weigh it by zero.
+    ``logits`` are ``(B, K, h, w)`` in float32 or float64, ``labels`` int64 ``(B, H, W)``. Ignored
+    pixels count as class 0, so the caller must give them the weight zero.
     """
     scores = widen(logits, labels.shape[-1])
     losses, _ = _cross_entropy(scores, rearrange(labels, "b h w -> h b w"), ignore_index)
     return rearrange(losses, "h b w -> b h w")
 
 
-# Operators of their own, so that torch.compile sees one node each and does not unroll the bands.
+# Custom operators, so that torch.compile sees one node each and does not unroll the bands.
 @torch.library.custom_op("uda_seg::banded_cross_entropy", mutates_args=())
 def _forward(scores: Tensor, labels: Tensor, ignore_index: int) -> tuple[Tensor, Tensor]:
-    """Cross entropy ``(H, B, W)`` of ``(h, B, K, W)``, and what each softmax is divided by."""
+    """Cross entropy ``(H, B, W)`` of ``(h, B, K, W)``, and log2 of the softmax denominators."""
     losses, log2_sums = scores.new_empty(labels.shape), scores.new_empty(labels.shape)
     for band in bands_of(scores, len(labels)):
         highest = band.scores.amax(dim=2, keepdim=True)
@@ -45,7 +45,7 @@ def _forward(scores: Tensor, labels: Tensor, ignore_index: int) -> tuple[Tensor,
 def _backward(
     gradient: Tensor, scores: Tensor, labels: Tensor, log2_sums: Tensor, ignore_index: int
 ) -> Tensor:
-    """Gradient of the scores, from that of the losses: softmax less the label as one-hot."""
+    """Gradient of the scores: softmax minus one-hot label, times the gradient of the losses."""
     result = scores.new_zeros(scores.shape)
     for band in bands_of(scores, len(labels)):
         factor = gradient[band.rows].unsqueeze(2) * math.log(2)
@@ -76,6 +76,6 @@ def _(
 _cross_entropy = differentiable(
     _forward,
     _backward,
-    twice="expected the cross entropy of coarse logits to be differentiated once, got a second "
-    "derivative; F.cross_entropy of F.interpolate has one",
+    twice="expected the cross entropy of low-resolution logits to be differentiated once, got a "
+    "second derivative; use F.cross_entropy of F.interpolate for second derivatives",
 )

@@ -1,7 +1,8 @@
-"""Divergence of two bilinearly up-sampled maps of scores, in bands of rows that fit the cache.
+"""Divergence of two bilinearly upsampled maps of scores, in bands of rows that fit the cache.
 
-Bands of both maps are made side by side, overwrite those before, and are made anew in backward.
-Scores are logits to base 2 over the temperature; the divergence is in nats.
+The bands of both maps are computed together and overwrite the previous ones. The backward pass
+computes them again. Scores are logits in base 2, divided by the temperature. The divergence is in
+nats.
 """
 
 import math
@@ -18,8 +19,8 @@ from uda_seg.losses._operators import differentiable
 __all__ = ["class_divergence", "pixel_divergence"]
 
 _TWICE = (
-    "expected distillation to be differentiated once, got a second derivative; F.kl_div of "
-    "F.interpolate has one"
+    "expected distillation to be differentiated once, got a second derivative; use F.kl_div of "
+    "F.interpolate for second derivatives"
 )
 
 
@@ -31,9 +32,9 @@ def class_divergence(logits: Tensor, teacher: Tensor, size: tuple[int, int]) -> 
 
 
 def pixel_divergence(logits: Tensor, teacher: Tensor, weights: Tensor) -> Tensor:
-    """Divergence of each class's distribution over the pixels, ``(B, K)``.
+    """Divergence of the spatial distribution of each class, ``(B, K)``.
 
-    Pixels count as often as their weights ``(B, H, W)`` say; a class without any has 0.
+    Weights ``(B, H, W)`` say how often each pixel counts. Without a pixel that counts, it is 0.
     """
     width = weights.shape[-1]
     wide = widen(logits, width), widen(teacher, width), rearrange(weights, "b h w -> h b w")
@@ -42,7 +43,7 @@ def pixel_divergence(logits: Tensor, teacher: Tensor, weights: Tensor) -> Tensor
 
 @torch.library.custom_op("uda_seg::class_divergence", mutates_args=())
 def _class_forward(student: Tensor, teacher: Tensor, height: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Divergence ``(H, B, W)`` of ``(h, B, K, W)``, and what each softmax is divided by."""
+    """Divergence ``(H, B, W)`` of ``(h, B, K, W)``, and log2 of the softmax denominators."""
     _, batch, _, width = student.shape
     losses, student_log2, teacher_log2 = (student.new_empty(height, batch, width) for _ in range(3))
     for ours, theirs in zip(bands_of(student, height), bands_of(teacher, height), strict=True):
@@ -76,7 +77,7 @@ def _class_backward(
 
 
 def _softmax(scores: Tensor) -> tuple[Tensor, Tensor]:
-    """Probabilities of scores ``(R, B, K, W)``, and the logarithm of what they are divided by."""
+    """Probabilities of scores ``(R, B, K, W)``, and log2 of the softmax denominators."""
     highest = scores.amax(dim=2, keepdim=True)
     powers = (scores - highest).exp2_()
     total = powers.sum(dim=2, keepdim=True)
@@ -103,7 +104,7 @@ def _weighted_bands(student: Tensor, teacher: Tensor, weights: Tensor) -> Iterat
 def _pixel_forward(
     student: Tensor, teacher: Tensor, weights: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Divergence ``(1, B, K)`` of ``(h, B, K, W)``, and what each softmax is divided by."""
+    """Divergence ``(1, B, K)`` of ``(h, B, K, W)``, and log2 of the softmax denominators."""
     shape = student.shape[1:3]
     lowest = student.new_full(shape, torch.finfo(student.dtype).min)
     sums = {name: student.new_zeros(shape) for name in ("student", "teacher", "difference")}
@@ -117,7 +118,7 @@ def _pixel_forward(
             powers = scores.sub_(new.unsqueeze(-1)).exp2_()
             sums[name] = sums[name] * shrunk + powers.sum(dim=(0, 3))
             highest[name] = new
-        sums["difference"] *= shrunk  # the teacher's, which came last
+        sums["difference"] *= shrunk  # of the teacher, from the last iteration above
         sums["difference"] += difference.mul_(powers).sum(dim=(0, 3))
     counted = sums["teacher"] > 0
     student_log2, teacher_log2 = (

@@ -20,35 +20,35 @@ def upsampled_cross_entropy(
     ignore_index: int = 255,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    """Cross entropy of coarse logits against full-size labels, without full-size logits.
+    """Cross entropy of low-resolution logits and full-size labels, without full-size logits.
 
-    Up to rounding, value and gradient are those of ``F.cross_entropy`` of the logits brought to
-    the labels' size by ``F.interpolate`` with ``mode="bilinear"`` and ``align_corners=False``.
-    But here the up-sampled logits come in bands of rows, each overwriting the one before, and
-    come again in the backward pass. Kept for it are the logits at the labels' width and their own
-    height, and one number a pixel.
+    Up to rounding, value and gradient equal ``F.cross_entropy`` of logits that ``F.interpolate``
+    upsamples to the size of the labels (``mode="bilinear"``, ``align_corners=False``). Here, the
+    upsampled logits are computed in bands of rows, and each band overwrites the previous one. The
+    backward pass computes them again. It needs only the logits at the labels' width and their own
+    height, and one number per pixel.
 
-    Computed in float32 (float64 for float64 logits) also under autocast. Coarse logits can be
-    differentiated once, in reverse mode.
+    Computed in float32 (float64 for float64 logits), also under autocast. If the logits differ in
+    size from the labels, the loss can be differentiated once, in reverse mode.
 
     Args:
-        logits: ``(B, K, h, w)`` finite, floating point, of any resolution; at that of the labels
-            this is ``F.cross_entropy`` itself.
+        logits: ``(B, K, h, w)``, finite and floating point, of any resolution. At the resolution of
+            the labels, this is ``F.cross_entropy`` itself.
         labels: ``(B, H, W)`` class ids in ``[0, K)`` or ``ignore_index``, of any integer type.
         weight: ``(K,)``, the weight of each class; best on the logits' device.
         ignore_index: the label of pixels that do not count.
-        reduction: ``"mean"``, weighted as ``F.cross_entropy`` does it, ``"sum"``, or ``"none"``.
+        reduction: ``"mean"``, weighted like ``F.cross_entropy``, ``"sum"``, or ``"none"``.
 
     Returns:
-        A scalar, or for ``"none"`` ``(B, H, W)`` with 0 where ignored; float32 for half-precision
-        logits. If no pixel counts, the mean and its gradient are 0, where ``F.cross_entropy`` has
-        NaN.
+        A scalar, or for ``"none"`` ``(B, H, W)`` with 0 for ignored pixels; float32 for
+        half-precision logits. If no pixel counts, the mean and its gradient are 0, while
+        ``F.cross_entropy`` returns NaN.
 
     Raises:
         TypeError: if ``logits`` is not floating point or ``labels`` is not integer.
         ValueError: if the shapes do not fit together, ``reduction`` is unknown, or a label is out
-            of range. The last on the CPU only: on a GPU, compiled and under vmap, torch's own
-            kernels stop.
+            of range. Labels are checked on the CPU only. On a GPU, in compiled code and under vmap,
+            kernels of torch fail instead.
 
     Example:
         >>> logits = torch.randn(2, 19, 8, 16)
@@ -66,15 +66,15 @@ def upsampled_cross_entropy(
             return (losses * weights).sum()
         case "none":
             return losses * weights
-    raise ValueError(f"expected a reduction out of {get_args(Reduction)}, got {reduction!r}")
+    raise ValueError(f"expected reduction to be one of {get_args(Reduction)}, got {reduction!r}")
 
 
 def pixel_losses(
     logits: Tensor, labels: Tensor, weight: Tensor | None, ignore_index: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Cross entropy of each pixel before any weight, its weight, and whether it counts.
+    """Unweighted cross entropy of each pixel, its weight, and whether it counts.
 
-    All ``(B, H, W)``. A pixel that does not count has weight 0 and a loss without meaning.
+    All are ``(B, H, W)``. A pixel that does not count has weight 0 and an arbitrary loss.
     """
     _check(logits, labels, weight)
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
@@ -105,17 +105,18 @@ def _check(logits: Tensor, labels: Tensor, weight: Tensor | None) -> None:
     shapes = tuple(logits.shape), tuple(labels.shape)
     if logits.ndim != 4 or labels.ndim != 3 or len(logits) != len(labels) or 0 in sum(shapes, ()):
         raise ValueError(
-            "expected logits (B, K, h, w) and labels (B, H, W) of one B and with no side of 0, "
-            f"got {shapes[0]} and {shapes[1]}"
+            "expected logits (B, K, h, w) and labels (B, H, W) with the same B and no empty "
+            f"dimension, got {shapes[0]} and {shapes[1]}"
         )
     if weight is not None and weight.shape != logits.shape[1:2]:
         raise ValueError(
-            f"expected a weight for each of {logits.shape[1]} classes, got {tuple(weight.shape)}"
+            f"expected a weight for each of {logits.shape[1]} classes, got shape "
+            f"{tuple(weight.shape)}"
         )
 
 
 def _check_range(labels: Tensor, valid: Tensor, num_classes: int) -> None:
-    # On a GPU the answer would have to be waited for, and its kernels check for themselves.
+    # On a GPU, the check would wait for the device, and its kernels check the labels anyway.
     if not (labels.is_cpu and is_readable(labels)):
         return
     wrong = valid & ((labels < 0) | (labels >= num_classes))

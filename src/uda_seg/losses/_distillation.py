@@ -22,41 +22,44 @@ def distillation(
     pixel_weights: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""Divergence of a student from its teacher, whose logits may have another resolution.
+    r"""Knowledge distillation: KL divergence of student and teacher logits of any two resolutions.
 
-    :math:`T^2\, KL(p^{teacher} \| p^{student})` with the softmax of logits over :math:`T`. Its
-    gradient is that of the cross entropy with soft labels. Teacher and weights get none.
+    The loss is :math:`T^2\, KL(p^{teacher} \| p^{student})`, where p is the softmax of the logits
+    divided by :math:`T`. Its gradient equals that of the cross entropy with soft labels. Teacher
+    and weights get no gradient.
 
-    Both are compared at the size of the weights, or else at the finer of the two sizes. They are
-    brought there by bilinear interpolation in bands of rows, as :func:`upsampled_cross_entropy`
-    does it: logits of that size never exist at once. Computed in float32 (float64 for float64
-    logits) also under autocast. Differentiable once, in reverse mode.
+    Both are compared at the size of ``pixel_weights``, or without weights at the larger of the two
+    sizes. They are interpolated bilinearly in bands of rows, as in
+    :func:`upsampled_cross_entropy`, so that full-size logits never exist at once. Computed in
+    float32 (float64 for float64 logits), also under autocast. Differentiable once, in reverse
+    mode.
 
     References: Hinton et al., *Distilling the Knowledge in a Neural Network*, 2015; over pixels:
     Shu et al., *Channel-Wise Knowledge Distillation for Dense Prediction*, ICCV 2021, with a
     temperature of 4.
 
     Args:
-        logits: ``(B, K, h, w)`` of the student, finite, floating point.
-        teacher_logits: ``(B, K, h', w')``, likewise.
-        temperature: above 0. The higher, the more the unlikely classes count.
-        softmax_over: ``"classes"`` compares the probabilities of the classes in each pixel;
-            ``"pixels"`` where in the image each class is (CWD).
-        pixel_weights: ``(B, H, W)`` of any size, boolean or at least 0 and finite; 0 for ignored
-            pixels. Over pixels they say how often each counts.
-        reduction: ``"mean"`` over pixels by their weights, or over images and classes; ``"sum"``;
-            or ``"none"``.
+        logits: student logits ``(B, K, h, w)``, finite and floating point.
+        teacher_logits: teacher logits ``(B, K, h', w')``, finite and floating point.
+        temperature: T, above 0. The higher it is, the more the unlikely classes count.
+        softmax_over: ``"classes"`` compares the class probabilities of each pixel. ``"pixels"``
+            compares the spatial distribution of each class (CWD).
+        pixel_weights: ``(B, H, W)`` of any size, boolean, or floating point of at least 0 and
+            finite; 0 for ignored pixels. With ``"pixels"``, they say how often each pixel counts.
+        reduction: ``"mean"``, ``"sum"`` or ``"none"``. The mean is over pixels, by their weights.
+            With ``"pixels"``, it is over images and classes.
 
     Returns:
-        A scalar; for ``"none"`` ``(B, H, W)`` over classes and ``(B, K)`` over pixels. At least 0
-        up to rounding, and 0 with a gradient of 0 where no pixel counts. float32 for
-        half-precision logits.
+        A scalar. For a reduction of ``"none"``, ``(B, H, W)`` with ``"classes"`` and ``(B, K)``
+        with ``"pixels"``. At least 0 up to rounding. If no pixel counts, it is 0 with a gradient of
+        0. float32 for half-precision logits.
 
     Raises:
-        TypeError: if logits or weights are of another type.
+        TypeError: if the logits are not floating point, or the weights neither floating point nor
+            boolean.
         ValueError: if shapes do not fit together, ``temperature`` is not positive and finite,
             ``softmax_over`` or ``reduction`` is unknown, or a weight is negative or not finite.
-            The last on the CPU only, and not under torch.compile and vmap.
+            Weights are checked on the CPU only, and not under ``torch.compile`` and vmap.
 
     Example:
         >>> student = torch.randn(2, 19, 8, 16, requires_grad=True)
@@ -67,11 +70,11 @@ def distillation(
     """
     if softmax_over not in get_args(SoftmaxOver) or reduction not in get_args(Reduction):
         raise ValueError(
-            f"expected softmax_over out of {get_args(SoftmaxOver)} and a reduction out of "
-            f"{get_args(Reduction)}, got {softmax_over!r} and {reduction!r}"
+            f"expected softmax_over to be one of {get_args(SoftmaxOver)} and reduction to be one "
+            f"of {get_args(Reduction)}, got {softmax_over!r} and {reduction!r}"
         )
     if not 0 < temperature < math.inf:
-        raise ValueError(f"expected a temperature above 0, got {temperature}")
+        raise ValueError(f"expected a finite temperature above 0, got {temperature}")
     _check(logits, teacher_logits, pixel_weights)
     dtype = torch.promote_types(logits.dtype, torch.float32)
     scaled = logits.to(dtype) / temperature, teacher_logits.detach().to(dtype) / temperature
@@ -102,11 +105,13 @@ def _check(logits: Tensor, teacher_logits: Tensor, pixel_weights: Tensor | None)
     shapes = tuple(logits.shape), tuple(teacher_logits.shape)
     if {len(shape) for shape in shapes} != {4} or shapes[0][:2] != shapes[1][:2]:
         raise ValueError(
-            "expected logits (B, K, h, w) of student and teacher with one B and K, got "
+            "expected logits (B, K, h, w) of student and teacher with the same B and K, got "
             f"{shapes[0]} and {shapes[1]}"
         )
     if 0 in shapes[0] + shapes[1]:
-        raise ValueError(f"expected logits with no side of 0, got {shapes[0]} and {shapes[1]}")
+        raise ValueError(
+            f"expected logits with no empty dimension, got {shapes[0]} and {shapes[1]}"
+        )
     if pixel_weights is None:
         return
     if not (pixel_weights.is_floating_point() or pixel_weights.dtype == torch.bool):
@@ -116,7 +121,8 @@ def _check(logits: Tensor, teacher_logits: Tensor, pixel_weights: Tensor | None)
     of_weights = tuple(pixel_weights.shape)
     if len(of_weights) != 3 or of_weights[0] != len(logits) or 0 in of_weights:
         raise ValueError(
-            f"expected pixel_weights ({len(logits)}, H, W) with no side of 0, got {of_weights}"
+            f"expected pixel_weights ({len(logits)}, H, W) with no empty dimension, got "
+            f"{of_weights}"
         )
     if pixel_weights.is_cpu and is_readable(pixel_weights):
         lowest, highest = pixel_weights.min().item(), pixel_weights.max().item()

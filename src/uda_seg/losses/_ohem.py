@@ -21,35 +21,38 @@ def ohem_cross_entropy(
     weight: Tensor | None = None,
     ignore_index: int = 255,
 ) -> Tensor:
-    r"""Mean cross entropy of the hard pixels: online hard example mining.
+    r"""Mean cross entropy of the hard pixels: online hard example mining (OHEM).
 
-    Hard is a pixel whose label has a probability under ``threshold``, that is a cross entropy
-    over :math:`-\ln` ``threshold``. If they are fewer than the share ``min_kept`` of the pixels
-    that count, the hardest ones make it up. That number is rounded up, and pixels as hard as the
-    last one of it are all taken: so at least one, and nothing depends on an order of ties. The
-    pixels of a batch compete with each other, not each image's with its own.
+    A pixel is hard if its label has a probability below ``threshold``, which is a cross entropy
+    above :math:`-\ln` ``threshold``. At least the share ``min_kept`` of the pixels that count is
+    kept: if fewer pixels are hard, the hardest of the others are added. This minimum number is
+    rounded up and is at least one. All pixels tied with the last one are kept, so the order of ties
+    does not matter. Pixels are compared over the whole batch, not within each image.
 
-    Coarse logits are up-sampled to the labels' size as :func:`upsampled_cross_entropy` does it,
-    never all at once. On a GPU nothing waits for the device.
+    Low-resolution logits are upsampled to the size of the labels in bands of rows, as in
+    :func:`upsampled_cross_entropy`. On a GPU, nothing waits for the device.
 
     Reference: Shrivastava et al., *Training Region-based Object Detectors with Online Hard
-    Example Mining*, CVPR 2016; by threshold and share as BiSeNet is trained, Yu et al., ECCV 2018.
+    Example Mining*, CVPR 2016. Threshold and minimum share are those for BiSeNet, Yu et al.,
+    ECCV 2018.
 
     Args:
-        logits: ``(B, K, h, w)`` finite, floating point, of any resolution.
+        logits: ``(B, K, h, w)``, finite and floating point, of any resolution.
         labels: ``(B, H, W)`` class ids in ``[0, K)`` or ``ignore_index``, of any integer type.
-        threshold: probability in (0, 1] from which on a pixel is easy. None takes all pixels and
-            searches none: that is :func:`upsampled_cross_entropy`, to the bit.
+        threshold: probability in (0, 1]; pixels are easy from this value on. None keeps all
+            pixels, which gives exactly :func:`upsampled_cross_entropy`.
         min_kept: share in [0, 1] of the pixels that count; without effect if ``threshold`` is None.
-        weight: ``(K,)``, the weight of each class in the mean; it does not make pixels harder.
+        weight: ``(K,)``, the weight of each class in the mean; it does not change which pixels are
+            hard.
         ignore_index: the label of pixels that do not count.
 
     Returns:
         A scalar; float32 for half-precision logits. 0 with a gradient of 0 if no pixel counts.
 
     Raises:
-        TypeError: as :func:`upsampled_cross_entropy`.
-        ValueError: as there, and if ``threshold`` or ``min_kept`` is out of range.
+        TypeError: as in :func:`upsampled_cross_entropy`.
+        ValueError: as in :func:`upsampled_cross_entropy`, and if ``threshold`` or ``min_kept`` is
+            out of range.
 
     Example:
         >>> confident = torch.tensor([[4.0, 0.0]]).reshape(1, 2, 1, 1).expand(1, 2, 4, 4)
@@ -80,21 +83,21 @@ def bisenet_loss(
     weight: Tensor | None = None,
     ignore_index: int = 255,
 ) -> Tensor:
-    """BiSeNet's loss: that of the main logits, plus the weighted ones of the auxiliary logits.
+    """BiSeNet's loss: the loss of the main logits plus the weighted losses of the auxiliary logits.
 
-    Each is :func:`ohem_cross_entropy` with the same settings, which selects pixels for itself, or
-    with ``threshold=None`` the cross entropy of all pixels. Each may have a resolution of its own:
-    to save memory and time, let the network return low-resolution logits.
+    Each loss is :func:`ohem_cross_entropy` with the same settings, and selects its own pixels.
+    With ``threshold=None``, it is the cross entropy of all pixels. Resolutions may differ. To save
+    memory and time, pass low-resolution logits, before upsampling.
 
     Reference: Yu et al., *BiSeNet: Bilateral Segmentation Network for Real-time Semantic
     Segmentation*, ECCV 2018.
 
     Args:
         logits: ``(B, K, h, w)`` of the main output.
-        auxiliary: the same of each auxiliary output. Empty, as of a network in evaluation mode, or
-            None: the main loss alone.
+        auxiliary: logits ``(B, K, h', w')`` of each auxiliary output. If None or empty, as for a
+            network in evaluation mode, there is only the main loss.
         labels: ``(B, H, W)`` class ids in ``[0, K)`` or ``ignore_index``.
-        auxiliary_weight: what an auxiliary loss counts against the main one.
+        auxiliary_weight: weight of each auxiliary loss; the main loss has weight 1.
         threshold: as in :func:`ohem_cross_entropy`; None gives the plain cross entropy.
         min_kept: as in :func:`ohem_cross_entropy`.
         weight: as in :func:`ohem_cross_entropy`.
@@ -104,8 +107,8 @@ def bisenet_loss(
         A scalar; float32 for half-precision logits. 0 with a gradient of 0 if no pixel counts.
 
     Raises:
-        TypeError: as :func:`ohem_cross_entropy`.
-        ValueError: as :func:`ohem_cross_entropy`.
+        TypeError: as in :func:`ohem_cross_entropy`.
+        ValueError: as in :func:`ohem_cross_entropy`.
 
     Example:
         >>> logits, stride8 = torch.zeros(2, 19, 8, 9), torch.zeros(2, 19, 8, 9)
@@ -127,14 +130,14 @@ def bisenet_loss(
 
 
 def _hard(losses: Tensor, valid: Tensor, threshold: float, min_kept: float) -> Tensor:
-    """Which pixels are hard, of losses that are 0 where not valid and nowhere below."""
+    """Which pixels are kept; ``losses`` must be 0 where not valid, and at least 0 elsewhere."""
     hard = losses > threshold
-    share = Fraction(min_kept).limit_denominator(2**20)  # 0.1 is to be 1/10, and not a bit more
-    # Rounded up in whole numbers, which torch.compile can trace, also with sizes that change.
+    share = Fraction(min_kept).limit_denominator(2**20)  # the float 0.1 is a bit more than 1/10
+    # Rounded up in integers, which torch.compile can trace, also with dynamic sizes.
     least = -(-valid.sum() * share.numerator // share.denominator)
     least = least.clamp(min=1)
     if hard.is_cpu and is_readable(hard) and hard.sum() >= least:
-        return hard  # and spare the search
+        return hard  # without a search
     most = max(1, -(-losses.numel() * share.numerator // share.denominator))
     hardest = losses.flatten().topk(most).values
     return hard | (losses >= hardest.gather(0, least[None] - 1))

@@ -1,4 +1,4 @@
-"""Operators that know their own gradient, for autograd, torch.compile and torch.func alike."""
+"""Custom operators with a gradient, for autograd, torch.compile and torch.func."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,15 +11,16 @@ __all__ = ["differentiable"]
 
 
 def differentiable(forward: Any, backward: Any, twice: str) -> Callable[..., tuple[Tensor, ...]]:
-    """Give an operator the gradient of its first input, and a way through every transform.
+    """Register the gradient of an operator's first input, for autograd, compile and torch.func.
 
-    Tensors have their batch on the second axis, where ``vmap`` adds its own.
+    Tensors have their batch on the second axis; an axis that ``vmap`` maps joins it there.
 
     Args:
-        forward: a custom operator of tensors, then settings; gives the value and what backward
-            needs.
-        backward: one of the value's gradient, those tensors, what was kept, and the settings.
-        twice: what a second derivative is told.
+        forward: custom operator on tensors, then settings. It returns the value, then tensors that
+            backward needs.
+        backward: custom operator on the gradient of the value, the input tensors, the tensors that
+            forward returned, and the settings.
+        twice: error message for a second derivative.
     """
 
     def differentiate(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
@@ -28,8 +29,8 @@ def differentiable(forward: Any, backward: Any, twice: str) -> Callable[..., tup
 
     forward.register_autograd(differentiate, setup_context=_remember)
     _register_vmap(forward, backward)
-    # torch.func cannot transform what register_autograd makes; torch.compile traces nothing else
-    # well.
+    # torch.func cannot transform operators of register_autograd, and torch.compile traces only
+    # those well.
     function = _function(forward, backward, twice)
 
     def apply(*inputs: Any) -> tuple[Tensor, ...]:
@@ -48,7 +49,7 @@ def _remember(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> 
 
 
 def _function(forward: Any, backward: Any, twice: str) -> Any:
-    """The same as a ``torch.autograd.Function``."""
+    """The same operator as a ``torch.autograd.Function``."""
 
     class Gradient(torch.autograd.Function):
         generate_vmap_rule = True
@@ -59,7 +60,7 @@ def _function(forward: Any, backward: Any, twice: str) -> Any:
 
         @staticmethod
         def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-            """Keep nothing."""
+            """Keep nothing, since there is no second derivative."""
 
         @staticmethod
         def backward(_ctx: Any, _gradient: Tensor) -> None:
@@ -82,7 +83,7 @@ def _function(forward: Any, backward: Any, twice: str) -> Any:
 
 
 def _register_vmap(forward: Any, backward: Any) -> None:
-    """Let a mapped axis join the batch, and leave it again."""
+    """Support vmap: merge the mapped axis into the batch, and split it off again."""
 
     @forward.register_vmap  # type: ignore[untyped-decorator]
     def _(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Any, Any]:
@@ -95,7 +96,7 @@ def _register_vmap(forward: Any, backward: Any) -> None:
 
 
 def _joined(size: int, in_dims: tuple[int | None, ...], inputs: tuple[Any, ...]) -> Iterator[Any]:
-    """Tensors in which the mapped axis has joined the batch, and what else there is."""
+    """Tensors with the mapped axis merged into the batch; other inputs unchanged."""
     for value, axis in zip(inputs, in_dims, strict=True):
         if not isinstance(value, Tensor):
             yield value

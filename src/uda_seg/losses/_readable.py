@@ -5,9 +5,9 @@ __all__ = ["is_readable"]
 
 
 def is_readable(values: Tensor) -> bool:
-    """Whether Python may branch on the values, for which it waits if they are on a GPU.
+    """Whether Python can read the values and branch on them; on a GPU, this waits for the device.
 
-    Not while torch compiles or exports, and not of fake, meta or vmapped tensors.
+    False while torch compiles or exports, and for fake, meta or vmapped tensors.
     """
     return (
         not torch.compiler.is_compiling()

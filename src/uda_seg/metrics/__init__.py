@@ -1,4 +1,4 @@
-"""Metrics of the field's evaluation protocol; they import torch and nothing else."""
+"""Segmentation metrics by the Cityscapes protocol; they import torch and nothing else."""
 
 from uda_seg.metrics._bootstrap import bootstrap_interval
 from uda_seg.metrics._confusion import confusion_matrix, merge_classes

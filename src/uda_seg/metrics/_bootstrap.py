@@ -21,34 +21,38 @@ def bootstrap_interval(
     resamples: int = 1000,
     generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """How far a score of a data set would move with other images of the same kind.
+    """Confidence interval of a score such as the mIoU, by the bootstrap over images.
 
-    The percentile bootstrap over images: N images are drawn out of the N with replacement, their
-    confusion matrices added up and scored, many times; the interval holds the middle share of the
-    scores. It speaks of the images, not of the training's randomness, and is too narrow where
-    images resemble each other, such as frames of one video. Two networks are compared on the same
-    draws by stacking their matrices to ``(N, 2, K, K)`` and a statistic of the difference.
+    It says how far the score would move with other images of the same kind. Each resample draws N
+    of the N images with replacement, adds up their confusion matrices and computes the score. The
+    interval holds the middle share of these scores (percentile bootstrap).
+
+    The interval covers the choice of the images, not the randomness of the training. It is too
+    narrow if images resemble each other, such as frames of one video. To compare two networks on
+    the same resamples, stack their matrices to ``(N, 2, K, K)`` and pass a statistic that
+    computes the difference.
 
     Reference: Efron, *Bootstrap Methods: Another Look at the Jackknife*, Annals of Statistics,
     1979.
 
     Args:
-        matrices: ``(N, ..., K, K)`` counts, one confusion matrix an image.
+        matrices: ``(N, ..., K, K)`` counts, one confusion matrix per image.
         statistic: maps ``(resamples, ..., K, K)`` float64 sums to ``(resamples, ...)`` scores; the
             mIoU by default.
-        confidence: the share of the scores inside, in (0, 1).
-        resamples: how often to draw; the draws take memory for ``24 * resamples * N`` bytes.
-        generator: where to draw from, on any device; torch's global generator of the matrices'
-            device by default.
+        confidence: share of the scores inside the interval, in (0, 1).
+        resamples: number of resamples; they take ``24 * resamples * N`` bytes of memory.
+        generator: random generator, on any device; by default torch's global generator of the
+            matrices' device.
 
     Returns:
-        The lower and the upper end, of the statistic's shape without ``resamples``, float64. NaN
-        scores, of a class that a draw lacks, are left out. On the matrices' device, but on the CPU
-        for Apple's MPS, which has no float64.
+        The lower and the upper end in float64, with the shape of the statistic without
+        ``resamples``. NaN scores, of classes that a resample lacks, are left out. On the device of
+        the matrices, except for Apple's MPS, which has no float64: there, on the CPU.
 
     Raises:
         ValueError: if ``matrices`` has fewer than 3 dimensions or no image, ``confidence`` or
-            ``resamples`` is out of range, or the statistic keeps no dimension of ``resamples``.
+            ``resamples`` is out of range, or the first dimension of the statistic is not
+            ``resamples``.
 
     Example:
         >>> _ = torch.manual_seed(0)
@@ -67,10 +71,10 @@ def bootstrap_interval(
             "expected a confidence in (0, 1) and at least 1 resample, got "
             f"{confidence} and {resamples}"
         )
-    # float64 adds whole numbers exactly up to 2^53, over 4 million images of Cityscapes' size
+    # float64 adds integers exactly up to 2^53, the pixels of over 4 million Cityscapes images
     matrices = in_float64(matrices)
     count, device = len(matrices), matrices.device
-    if generator is None:  # which, as an argument, would forbid sizes that change under compile
+    if generator is None:  # as an argument, None would rule out dynamic sizes under torch.compile
         draws = torch.randint(count, (resamples, count), device=device)
     else:
         draws = torch.randint(

@@ -10,7 +10,7 @@ def iou(
 ) -> Tensor:
     """Intersection over union of each class, over all pixels at once.
 
-    On a GPU the check of the ids waits for the result, as in :func:`confusion_matrix`.
+    On a GPU, the check of the ids waits for the device, as in :func:`confusion_matrix`.
 
     Args:
         predictions: class ids in ``[0, num_classes)``, of any integer type and shape.
@@ -19,11 +19,11 @@ def iou(
         ignore_index: the id of pixels that do not count, any int64.
 
     Returns:
-        ``(K,)`` float64 in [0, 1]; NaN where a class is in neither truth nor prediction.
+        ``(K,)`` float64 in [0, 1]; NaN for a class that is in neither target nor predictions.
 
     Raises:
-        TypeError: if either tensor, or a number, is not of an integer type.
-        ValueError: if the shapes differ or an id or a number is out of range.
+        TypeError: if a tensor or a number is not of an integer type.
+        ValueError: if the shapes differ, or an id or a number is out of range.
 
     Example:
         >>> import torch
@@ -39,12 +39,12 @@ def iou_from_confusion(matrix: Tensor) -> Tensor:
     """Intersection over union of each class, ``TP / (row + column - TP)``.
 
     Args:
-        matrix: ``(..., K, K)`` counts, rows truth, columns prediction.
+        matrix: ``(..., K, K)`` counts; rows are true classes, columns are predicted classes.
 
     Returns:
-        ``(..., K)`` float64 in [0, 1]; NaN where a class is in neither truth nor prediction, 0
-        where it is in only one of them. ``.nanmean(-1)`` is the mIoU. On the counts' device, but
-        on the CPU for Apple's MPS, which has no float64.
+        ``(..., K)`` float64 in [0, 1]; NaN for a class that is in neither target nor predictions,
+        0 for a class that is in only one of them. ``.nanmean(-1)`` is the mIoU. On the device of
+        the counts, except for Apple's MPS, which has no float64: there, on the CPU.
 
     Raises:
         ValueError: if ``matrix`` is not square.
@@ -60,14 +60,14 @@ def iou_from_confusion(matrix: Tensor) -> Tensor:
 
 
 def pixel_accuracy(matrix: Tensor) -> Tensor:
-    """Share of the counted pixels that are right.
+    """Share of the counted pixels whose prediction is correct.
 
     Args:
-        matrix: ``(..., K, K)`` counts, rows truth, columns prediction.
+        matrix: ``(..., K, K)`` counts; rows are true classes, columns are predicted classes.
 
     Returns:
-        ``(...)`` float64 in [0, 1]; NaN for an empty matrix. On the counts' device, but on the CPU
-        for Apple's MPS, which has no float64.
+        ``(...)`` float64 in [0, 1]; NaN if nothing was counted. On the device of the counts,
+        except for Apple's MPS, which has no float64: there, on the CPU.
 
     Raises:
         ValueError: if ``matrix`` is not square.
@@ -82,19 +82,19 @@ def pixel_accuracy(matrix: Tensor) -> Tensor:
 
 
 def gap_recovered(adapted: float, source_only: float, oracle: float) -> float:
-    """Share of the gap between no adaptation and training on the target that is closed.
+    """Share of the gap between source-only training and the oracle that adaptation closes.
 
     Args:
-        adapted: mIoU of the adapted network, in any unit that the three share.
+        adapted: mIoU of the adapted network; all three in the same unit, such as percent.
         source_only: mIoU without adaptation.
         oracle: mIoU of the same network trained on the labelled target.
 
     Returns:
         ``(adapted - source_only) / (oracle - source_only)``: 0 for no gain, 1 for the whole gap,
-        negative where adaptation did harm.
+        negative if adaptation lowers the mIoU.
 
     Raises:
-        ValueError: if the oracle is not above source only, so that there is no gap.
+        ValueError: if ``oracle`` is not above ``source_only``, so that there is no gap.
 
     Example:
         >>> round(gap_recovered(adapted=27.4, source_only=13.4, oracle=49.9), 2)
@@ -102,14 +102,14 @@ def gap_recovered(adapted: float, source_only: float, oracle: float) -> float:
     """
     if not oracle > source_only:
         raise ValueError(
-            "expected an oracle above source_only, or there is no gap to recover, got "
+            "expected an oracle above source_only, since otherwise there is no gap to recover, got "
             f"oracle={oracle} and source_only={source_only}"
         )
     return (adapted - source_only) / (oracle - source_only)
 
 
 def in_float64(counts: Tensor) -> Tensor:
-    """On the same device, but on the CPU for Apple's MPS, which has no float64."""
+    """The counts in float64; moved to the CPU from Apple's MPS, which has no float64."""
     return (counts.cpu() if counts.is_mps else counts).double()
 
 

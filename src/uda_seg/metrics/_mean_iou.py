@@ -9,24 +9,26 @@ __all__ = ["MeanIoU"]
 
 
 class MeanIoU(nn.Module):
-    """Mean intersection over union over a whole data set, and over all processes.
+    """Mean intersection over union (mIoU) over a whole data set and over all processes.
 
-    One confusion matrix collects every pixel, as the Cityscapes protocol asks; this differs from
-    an average of the images' IoUs. :meth:`update` never waits for a GPU, so ids out of range are
-    counted and refused only when the scores are read. Reading waits, and sums over processes where
-    ``torch.distributed`` is initialised; all of them must then read.
+    One confusion matrix collects all pixels, as in the Cityscapes protocol. This differs from the
+    average of the IoUs of single images. :meth:`update` never waits for a GPU, so ids out of range
+    raise an error only when scores are read. Reading scores waits for the GPU. If
+    ``torch.distributed`` is initialised, reading also sums over all processes, so all of them must
+    call it.
 
-    The counts are a buffer: they move with the module and are in its ``state_dict``. A
-    ``DistributedDataParallel`` around the module copies the first process's buffers to the others
-    in each forward pass with gradients. So count training batches outside of it, or switch that
-    off: ``broadcast_buffers=False``, from torch 2.13 on ``forward_sync_buffers=False``.
+    The counts are a buffer: they move with the module and are part of its ``state_dict``.
+    ``DistributedDataParallel`` copies the buffers of the first process to the others in each
+    forward pass with gradients. So count training batches outside of the wrapped module, or
+    switch the copy off by ``broadcast_buffers=False``. From torch 2.13 on, this is
+    ``forward_sync_buffers=False``.
 
     Args:
         num_classes: K, at least 1.
         ignore_index: the target id of pixels that do not count, any int64.
 
     Raises:
-        TypeError: if a number is not an integer; those of numpy are.
+        TypeError: if an argument is not an integer; numpy integers are accepted.
         ValueError: if ``num_classes`` is below 1, or ``ignore_index`` out of range.
 
     Example:
@@ -50,7 +52,7 @@ class MeanIoU(nn.Module):
         self.num_classes, self.ignore_index = checked_settings(num_classes, ignore_index)
         nothing = torch.empty(0, dtype=torch.int64)
         self.register_buffer("counts", None)
-        with torch.inference_mode(False):  # its tensors could not be loaded into later
+        with torch.inference_mode(False):  # load_state_dict cannot write to inference tensors
             self.counts = count_pairs(nothing, nothing, self.num_classes, self.ignore_index)
 
     def reset(self) -> None:
@@ -59,11 +61,11 @@ class MeanIoU(nn.Module):
             self.counts = torch.zeros_like(self.counts)
 
     def update(self, predictions: Tensor, target: Tensor) -> None:
-        """Count one batch, on whichever device it is; the counts follow it there.
+        """Count one batch, on any device; the counts move to that device.
 
         Args:
             predictions: predicted class ids, of any integer type and shape.
-            target: true class ids of the same shape, or ``ignore_index``.
+            target: true class ids or ``ignore_index``, of the same shape.
 
         Raises:
             TypeError: if either tensor is not of an integer type.
@@ -74,10 +76,10 @@ class MeanIoU(nn.Module):
             self.counts = self.counts.to(batch.device) + batch
 
     def confusion_matrix(self) -> Tensor:
-        """What was counted since the last reset, summed over processes.
+        """The confusion matrix since the last reset, summed over processes.
 
         Returns:
-            ``(K, K)`` int64 counts, rows truth, columns prediction.
+            ``(K, K)`` int64 counts; rows are true classes, columns are predicted classes.
 
         Raises:
             ValueError: if any id was out of range.
@@ -91,7 +93,8 @@ class MeanIoU(nn.Module):
             raise ValueError(
                 f"expected ids in [0, {self.num_classes}), or {self.ignore_index} in the target, "
                 f"got {in_target} pixels with other target ids and {in_predictions} with other "
-                "predicted ids since the last reset; uda_seg.metrics.confusion_matrix names them"
+                "predicted ids since the last reset; uda_seg.metrics.confusion_matrix of a batch "
+                "lists them"
             )
         return matrix
 
@@ -99,7 +102,7 @@ class MeanIoU(nn.Module):
         """Intersection over union of each class; see :func:`iou_from_confusion`.
 
         Returns:
-            ``(K,)`` float64 in [0, 1]; NaN where a class is in neither truth nor prediction.
+            ``(K,)`` float64 in [0, 1]; NaN for a class that is in neither target nor predictions.
 
         Raises:
             ValueError: if any id was out of range.
@@ -107,7 +110,7 @@ class MeanIoU(nn.Module):
         return iou_from_confusion(self.confusion_matrix())
 
     def compute(self) -> Tensor:
-        """The mIoU, over the classes that are in the truth or the predictions.
+        """The mIoU, over the classes that are in the target or the predictions.
 
         Returns:
             A float64 scalar in [0, 1]; NaN if nothing was counted.

@@ -1,4 +1,4 @@
-"""Real-time segmentation networks over timm's backbones."""
+"""Real-time segmentation networks on timm backbones."""
 
 from uda_seg.models._bisenet import BiSeNet, BiSeNetOutput
 from uda_seg.models._convert import convert_bisenetv1_state_dict

@@ -1,4 +1,4 @@
-"""What BiSeNet asks of a timm backbone, asked of the backbone and never of its name."""
+"""Building timm backbones for BiSeNet; their properties are tested, not guessed from names."""
 
 import json
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ def create_backbone(
 ) -> nn.Module:
     """Build a timm backbone that returns its features of stride 16 and of stride 32.
 
-    A copy without weights goes first, so that what is refused is refused before any download.
+    A copy without weights is checked first, so that errors come before any download.
     """
     _check_types(name, kwargs)
     _check_name(name)
@@ -54,25 +54,26 @@ def create_backbone(
         sizes = find_image_sizes(partial(_try, copy), in_channels, own)
     except ValueError as error:
         raise ValueError(
-            f"expected a backbone that serves images of {in_channels} channels, got {name!r}, "
+            f"expected a backbone that takes images of {in_channels} channels, got {name!r}, "
             f"which {error}; {_GOOD}"
         ) from error.__cause__
     options["out_indices"] = tuple(strides.index(stride) for stride in _STRIDES)
     backbone = _build(name, pretrained, options)
-    backbone.image_sizes = sizes  # type: ignore[assignment]  # torch types modules alone
+    backbone.image_sizes = sizes  # type: ignore[assignment]  # torch's types allow only modules
     return backbone
 
 
 def _check_types(name: object, kwargs: object) -> None:
-    """A saved config may hold anything."""
+    """Check the types, since a saved config may hold anything."""
     if not isinstance(name, str) or not isinstance(kwargs, Mapping):
         raise ValueError(
-            f"expected a backbone's name and a mapping backbone_kwargs, got {name!r} and {kwargs!r}"
+            "expected backbone to be a string and backbone_kwargs to be a mapping, got "
+            f"{name!r} and {kwargs!r}"
         )
 
 
 def extract_features(backbone: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Features of stride 16 and 32, channels first whatever the backbone's own layout."""
+    """Features of stride 16 and 32, channels first for backbones of any layout."""
     sizes: ImageSizes = getattr(backbone, "image_sizes", ImageSizes())
     features = _channels_first(backbone, backbone(fit_images(images, sizes)))
     if sizes.step != (1, 1):
@@ -109,7 +110,7 @@ def _adapt(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
 
 
 def _check_name(name: str) -> None:
-    if ":" in name or timm.is_model(name):  # a hub's address, or a name
+    if ":" in name or timm.is_model(name):  # an address on a hub, or a known name
         return
     similar = get_close_matches(name, timm.list_models()) or ["resnet18", "mobilenetv3_small_100"]
     raise ValueError(
@@ -121,12 +122,13 @@ def _check_name(name: str) -> None:
 def _check_kwargs(kwargs: Mapping[str, Any]) -> None:
     if taken := sorted(_NOT_FOR_TIMM & kwargs.keys()):
         raise ValueError(
-            f"expected backbone_kwargs without what BiSeNet sets, got {', '.join(taken)}; use "
-            "in_channels, pretrained_backbone, pretrained_cfg_overlay={'file': path}, network.to()"
+            "expected backbone_kwargs without arguments that BiSeNet sets, got "
+            f"{', '.join(taken)}; use in_channels, pretrained_backbone, "
+            "pretrained_cfg_overlay={'file': path} or network.to() instead"
         )
     try:
         json.dumps(kwargs)
-    except TypeError as error:  # found out now, and not when trained weights are to be saved
+    except TypeError as error:  # fail now, and not when trained weights are saved
         raise ValueError(
             f"expected backbone_kwargs that JSON can hold, for save_pretrained, got {kwargs!r}; "
             "timm takes layers by name, such as act_layer='relu', and paths as str"
@@ -147,7 +149,7 @@ def _build_copy(name: str, options: Mapping[str, Any]) -> Any:
 def _build(name: str, pretrained: bool, options: Mapping[str, Any]) -> nn.Module:
     advice = (
         "pretrained_backbone=False starts from random weights, and "
-        "backbone_kwargs={'pretrained_cfg_overlay': {'file': path}} from those in a file"
+        "backbone_kwargs={'pretrained_cfg_overlay': {'file': path}} loads weights from a file"
     )
     try:
         backbone: nn.Module = timm.create_model(name, pretrained=pretrained, **options)

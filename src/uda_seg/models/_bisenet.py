@@ -19,7 +19,7 @@ __all__ = ["BiSeNet", "BiSeNetOutput"]
 
 
 class BiSeNetOutput(NamedTuple):
-    """What :class:`BiSeNet` returns, in training and in evaluation.
+    """Output of :class:`BiSeNet`, in training and in evaluation mode.
 
     Example:
         >>> import torch
@@ -31,7 +31,7 @@ class BiSeNetOutput(NamedTuple):
     logits: Tensor
     """``(B, K, H, W)`` class logits."""
     auxiliary: tuple[Tensor, Tensor] | tuple[()]
-    """While training, ``(B, K, H, W)`` logits of the context path at stride 8 and 16; else ()."""
+    """``(B, K, H, W)`` logits from the context path at stride 8 and 16; ``()`` in evaluation."""
 
 
 class BiSeNet(
@@ -41,32 +41,33 @@ class BiSeNet(
     pipeline_tag="image-segmentation",
     model_card_template=MODEL_CARD,
 ):
-    """Bilateral segmentation network over any timm backbone with strides 16 and 32.
+    """Bilateral segmentation network (BiSeNet) on any timm backbone with strides 16 and 32.
 
-    A shallow spatial path keeps detail at stride 8, a context path refines the backbone's
-    features from coarse to fine, and a fusion module joins them. The variant is the one with
-    public Cityscapes weights (one convolution in the fusion's attention, heads 256 and 64 wide).
-    With ResNet-18 and 19 classes 13,425,721 parameters, 13,275,539 of them used in evaluation.
+    A shallow spatial path keeps detail at stride 8. A context path refines the features of the
+    backbone from coarse to fine. A fusion module combines both. This is the variant with public
+    Cityscapes weights: the attention of the fusion module has one convolution, and heads are 256
+    and 64 channels wide. With ResNet-18 and 19 classes, it has 13,425,721 parameters. Evaluation
+    uses 13,275,539 of them.
 
-    ``save_pretrained(folder)`` writes safetensors and a config; ``from_pretrained(folder)`` reads
-    them without a network and without fetching backbone weights.
+    ``save_pretrained(folder)`` writes safetensors and a config. ``from_pretrained(folder)`` reads
+    them without an internet connection, and fetches no backbone weights.
 
     Reference: Yu et al., *BiSeNet: Bilateral Segmentation Network for Real-time Semantic
     Segmentation*, ECCV 2018.
 
     Args:
         num_classes: K, the number of classes.
-        backbone: any name that timm knows and that has features of stride 16 and 32. Where it
-            takes no images of odd sizes, they are padded for it alone.
+        backbone: name of a timm model with features of stride 16 and 32. If it only takes certain
+            image sizes, images are padded for the backbone alone.
         pretrained_backbone: start from timm's ImageNet weights.
         in_channels: channels of the images.
-        backbone_kwargs: passed on to ``timm.create_model``, such as ``img_size`` or
-            ``pretrained_cfg_overlay``; what JSON can hold.
+        backbone_kwargs: arguments for ``timm.create_model``, such as ``img_size`` or
+            ``pretrained_cfg_overlay``. JSON must be able to hold them.
 
     Raises:
-        ValueError: if ``num_classes`` or ``in_channels`` is no positive integer, the backbone is
-            unknown or has other strides (found out before any weights are fetched), or timm or
-            JSON refuses ``backbone_kwargs``.
+        ValueError: if ``num_classes`` or ``in_channels`` is not a positive integer, the backbone is
+            unknown or has other strides, or ``backbone_kwargs`` do not fit timm or JSON. These
+            errors come before any weights are fetched. Also if pretrained weights do not fit.
         FileNotFoundError: if pretrained weights can neither be found nor fetched.
 
     Example:
@@ -103,10 +104,10 @@ class BiSeNet(
         counts: tuple[Any, Any] = num_classes, in_channels
         if not all(isinstance(n, Integral) for n in counts) or min(counts) < 1:
             raise ValueError(
-                "expected integers num_classes and in_channels of at least 1, "
+                "expected num_classes and in_channels to be integers of at least 1, "
                 f"got {num_classes!r} and {in_channels!r}"
             )
-        num_classes, in_channels = int(num_classes), int(in_channels)  # such as numpy's
+        num_classes, in_channels = int(num_classes), int(in_channels)  # numpy integers to Python's
         self.in_channels = in_channels
         self.spatial_path = SpatialPath(in_channels)
         self.backbone = create_backbone(
@@ -131,21 +132,23 @@ class BiSeNet(
 
         Args:
             images: ``(B, C, H, W)`` floating point, normalised by :attr:`normalization`, H and W
-                of at least 32. A batch of one may train; at 32x32 exactly most backbones' batch
-                norm refuses it, having a single value a channel.
-            size: height and width of the logits; the images' own by default, and the ground
-                truth's for an exact evaluation. ``"native"`` skips the up-sampling: stride 8, the
-                second auxiliary stride 16. Training is cheaper with a loss that takes such logits,
+                of at least 32. Training with a batch of one works, except for an image of exactly
+                32x32: there, the batch norm of most backbones has one value per channel and raises
+                an error.
+            size: height and width of the logits; by default the size of the images. For an exact
+                evaluation, use the size of the ground truth. ``"native"`` skips the upsampling:
+                logits are then at stride 8, and the second auxiliary logits at stride 16. Training
+                is cheaper with these and a loss that accepts them, such as
                 ``uda_seg.losses.bisenet_loss``.
 
         Returns:
-            The logits and, while training, the auxiliary logits, all ``(B, K, *size)``.
+            The logits and, in training mode, the auxiliary logits, all ``(B, K, *size)``.
 
         Raises:
             TypeError: if the images are not of a floating-point type.
-            ValueError: if the images have another number of channels or are too small, ``size``
-                is neither two positive integers nor a known word, or the backbone takes a single
-                size and the images have another.
+            ValueError: if the images have another number of channels or are too small. If ``size``
+                is neither two positive integers nor ``"native"``. If the backbone takes only one
+                image size and the images have another.
         """
         check_images(images, self.in_channels)
         check_size(size)
@@ -165,12 +168,12 @@ class BiSeNet(
         """Mean and standard deviation that the backbone expects, for images in [0, 1].
 
         Returns:
-            Two tuples of one number a channel.
+            Two tuples with one number per channel.
         """
         return normalization(self.backbone, self.in_channels)
 
     def backbone_parameters(self) -> Iterator[nn.Parameter]:
-        """What usually starts pretrained.
+        """The parameters of the backbone, which usually start from pretrained weights.
 
         Returns:
             The parameters of the timm backbone.
@@ -178,29 +181,33 @@ class BiSeNet(
         return self.backbone.parameters()
 
     def head_parameters(self) -> Iterator[nn.Parameter]:
-        """What starts from scratch, and may learn ten times faster.
+        """All other parameters, which start from random weights.
+
+        Their learning rate is often ten times that of the backbone.
 
         Returns:
-            All parameters but the backbone's.
+            All parameters but those of the backbone.
         """
         return (p for name, p in self.named_parameters() if not name.startswith("backbone."))
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> Self:
-        """Load what ``save_pretrained`` wrote, in evaluation mode.
+        """Load a network that ``save_pretrained`` wrote, in evaluation mode.
+
+        A saved argument must not be an address, such as ``"hf-hub:user/name"`` or
+        ``"local-dir:path"``. If you trust it, pass it yourself.
 
         Args:
-            pretrained_model_name_or_path: the folder, or a repository of the Hugging Face hub.
-                Of a folder that exists, or whose parent does, the hub is not asked.
-            **kwargs: arguments of the network instead of the saved ones (of which an address such
-                as ``"hf-hub:user/name"`` or ``"local-dir:path"`` is refused), and those of
+            pretrained_model_name_or_path: a folder, or a repository of the Hugging Face hub. If the
+                folder or its parent exists, the hub is not contacted.
+            **kwargs: arguments of the network, which replace the saved ones, and arguments of
                 ``huggingface_hub.PyTorchModelHubMixin``, such as ``map_location``.
 
         Returns:
-            The network with the weights of the file, none of them fetched elsewhere.
+            The network with the saved weights; no other weights are fetched.
 
         Raises:
-            FileNotFoundError: if there is no such folder, or a file is missing from it.
+            FileNotFoundError: if there is no such folder or repository, or a file is missing.
             TypeError: if the network does not take the saved arguments, or needs others.
             ValueError: if a weight is missing, unknown or of another shape, a file is broken, or
                 a saved argument is out of range or an address.
@@ -218,22 +225,22 @@ class BiSeNet(
             if Path(source).is_dir():
                 raise
             raise FileNotFoundError(
-                f"found no folder {source!r}, and not this repository of the Hugging Face hub: "
+                f"found no folder {source!r}, and no such repository of the Hugging Face hub: "
                 f"{error}"
             ) from error
         except ValueError as error:
             raise ValueError(f"cannot build the network in {source!r}: {error}") from error
         except TypeError as error:
             raise TypeError(
-                f"expected arguments in {source!r} that {cls.__name__} takes: {error}; load it as "
-                "the class that was saved, and add what JSON could not hold, name=value"
+                f"expected arguments in {source!r} that {cls.__name__} takes: {error}; use the "
+                "class that was saved, and pass arguments that JSON cannot hold as name=value"
             ) from error
         except (RuntimeError, SafetensorError) as error:
             raise ValueError(
-                f"expected weights in {source!r} that this network can load: {error}; leave its "
-                "arguments as they were saved, and exchange layers afterwards"
+                f"expected weights in {source!r} that this network can load: {error}; use the "
+                "arguments as they were saved, and replace layers afterwards"
             ) from error
-        return network.eval()  # older mixins leave that out for safetensors
+        return network.eval()  # older versions of the mixin do not do this for safetensors
 
 
 def _resize(logits: Tensor, size: Size) -> Tensor:

@@ -17,9 +17,9 @@ __all__ = [
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """Batch norm that also trains where a channel has a single value: a batch of one, 1x1 map.
+    """Batch norm that can train with a single value per channel: a batch of one with a 1x1 map.
 
-    There the batch has no variance to normalise by, so the running statistics serve.
+    Such a batch has no variance, so the running statistics are used.
     """
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (torch's name)
@@ -31,7 +31,7 @@ class BatchNorm(nn.BatchNorm2d):
 
 
 class ConvBNReLU(nn.Sequential):
-    """Convolution that keeps the size up to its stride, batch norm, ReLU."""
+    """Convolution padded by half its kernel, batch norm, ReLU."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class SpatialPath(nn.Sequential):
 
 
 class ChannelAttention(nn.Module):
-    """One weight in (0, 1) a channel, out of the channels' global means."""
+    """One weight in (0, 1) per channel, computed from the global means of the channels."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class ChannelAttention(nn.Module):
 
 
 class AttentionRefinement(nn.Module):
-    """Project backbone features to 128 channels and weigh them by channel attention."""
+    """Project backbone features to 128 channels, and weight them by channel attention."""
 
     def __init__(self, in_channels: int, out_channels: int = 128) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ class ContextPath(nn.Module):
         """Context at stride 8 and at stride 16."""
         pooled = self.pool(stride32.mean(dim=(2, 3), keepdim=True))
         context = self.refine32(stride32) + pooled
-        # Nearest, and to the finer level's size: a fixed factor fails on sizes such as 720.
+        # Nearest, to the exact size of the finer level: a fixed factor fails on sizes such as 720.
         at16 = self.smooth32(F.interpolate(context, size=stride16.shape[-2:]))
         context = self.refine16(stride16) + at16
         at8 = self.smooth16(F.interpolate(context, size=stride8_size))
@@ -107,9 +107,9 @@ class ContextPath(nn.Module):
 
 
 class FeatureFusion(nn.Module):
-    """Fuse detail and context, then add the fused features weighed by channel attention.
+    """Fuse detail and context, then add the fused features weighted by channel attention.
 
-    One 1x1 convolution makes the attention, as in the public weights; the paper has two.
+    The attention has one 1x1 convolution, as in the public weights; the paper has two.
     """
 
     def __init__(self, in_channels: int = 256, out_channels: int = 256) -> None:

@@ -1,4 +1,4 @@
-"""Public BiSeNetV1 checkpoints under this library's names."""
+"""Conversion of public BiSeNetV1 checkpoints to the parameter names of this library."""
 
 import re
 from collections import Counter
@@ -11,7 +11,7 @@ from uda_seg.models._bisenet import BiSeNet
 
 __all__ = ["convert_bisenetv1_state_dict"]
 
-_PUBLIC_NAMES = {  # ours to theirs; within them only "norm" is called "bn" there
+_PUBLIC_NAMES = {  # our names to public names; below these, only "norm" differs, which is "bn"
     "spatial_path.0": "sp.conv1",
     "spatial_path.1": "sp.conv2",
     "spatial_path.2": "sp.conv3",
@@ -31,25 +31,27 @@ _PUBLIC_NAMES = {  # ours to theirs; within them only "norm" is called "bn" ther
     "fusion.attention.norm": "ffm.bn",
     "head.conv": "conv_out.conv",
     "head.classify": "conv_out.conv_out",
-    "auxiliary_heads.0.conv": "conv_out16.conv",  # "16" reads the context at stride 8,
+    "auxiliary_heads.0.conv": "conv_out16.conv",  # "16" reads the context at stride 8
     "auxiliary_heads.0.classify": "conv_out16.conv_out",
-    "auxiliary_heads.1.conv": "conv_out32.conv",  # and "32" the one at stride 16
+    "auxiliary_heads.1.conv": "conv_out32.conv",  # "32" reads the context at stride 16
     "auxiliary_heads.1.classify": "conv_out32.conv_out",
 }
 _BARE_BACKBONE = re.compile(r"(conv1|bn1|layer[1-4]|fc)\.")
 
 
 def convert_bisenetv1_state_dict(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the weights of a public BiSeNetV1 over ResNet-18, to load them into :class:`BiSeNet`.
+    """Rename the weights of a public BiSeNetV1 on ResNet-18, to load them into :class:`BiSeNet`.
 
     The public checkpoints are those of `CoinCheung/BiSeNet
     <https://github.com/CoinCheung/BiSeNet>`_ (MIT), 75.4 mIoU on Cityscapes. They expect images
-    in RGB with the mean and standard deviation of the example. Names may start with the
-    ``module.`` of a distributed wrapper; the backbone's may be those of torchvision or timm,
-    with or without ``cp.resnet.`` before them, and its unused classifier ``fc`` is left out.
+    in RGB with the mean and standard deviation of the example.
 
-    A checkpoint without the auxiliary heads, which only training needs, gives a result without
-    them: ``load_state_dict(..., strict=False)`` loads it, and leaves those heads as they are.
+    Names may start with ``module.``, from a distributed wrapper. Backbone names may be those of
+    torchvision or timm, with or without the prefix ``cp.resnet.``. The unused classifier ``fc`` of
+    the backbone is left out.
+
+    Only training needs the auxiliary heads. If a checkpoint lacks them, so does the result. Load it
+    with ``load_state_dict(..., strict=False)``, which leaves the auxiliary heads unchanged.
 
     Args:
         state_dict: the checkpoint, as ``torch.load(file, weights_only=True)`` reads it.
@@ -83,7 +85,7 @@ def convert_bisenetv1_state_dict(state_dict: Mapping[str, Tensor]) -> dict[str, 
     if not auxiliary & given.keys():
         may_lack |= auxiliary
     _refuse(
-        twofold={name for name, n in Counter(map(_with_prefix, state_dict)).items() if n > 1},
+        duplicate={name for name, n in Counter(map(_with_prefix, state_dict)).items() if n > 1},
         missing=shapes.keys() - given.keys() - may_lack,
         unknown=given.keys() - shapes.keys(),
         misshapen={

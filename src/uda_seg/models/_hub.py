@@ -1,4 +1,4 @@
-"""How the arguments of a network, and of its subclasses, get into config.json and out again."""
+"""Saving the arguments of a network, or of a subclass, in config.json, and loading them."""
 
 import inspect
 import json
@@ -22,14 +22,14 @@ _REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 
 
 def weights_come_later() -> bool:
-    """Whether the network that is being built gets all weights from a file of its own."""
+    """Whether the network that is being built will get all its weights from its saved file."""
     return _loading.get()
 
 
 def require_source(source: str) -> None:
-    """Refuse what looks like a folder and is none, and a folder with a broken config.
+    """Raise an error for a missing folder, or for a folder with a broken config.
 
-    What is in the reach of a look at the disk is not asked of the hub.
+    The hub is not contacted if the disk can tell.
     """
     path = Path(source)
     if not path.is_dir():
@@ -49,18 +49,18 @@ def require_source(source: str) -> None:
         config = json.loads(file.read_text(encoding="utf-8"))
         if not isinstance(config, dict):
             raise ValueError(f"a {type(config).__name__}")
-    except (ValueError, RecursionError) as error:  # no UTF-8, no JSON, or something else
+    except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, or not a mapping
         raise ValueError(
             f"expected {file} to hold a network's arguments in JSON, got something else: {error}"
         ) from error
 
 
 def _refuse_addresses(name: str, value: Any) -> None:
-    """A network that is read says what it is, and sends nobody elsewhere for it."""
+    """Raise an error for a saved argument that would load something from elsewhere."""
     for text in filter(_ADDRESS.match, _strings(value)):
         raise ValueError(
-            f"expected a saved {name} without an address, got {text!r}; give it yourself, as "
-            f"from_pretrained(..., {name}=...), if you trust it"
+            f"expected a saved {name} without an address, got {text!r}; if you trust it, pass it "
+            f"yourself: from_pretrained(..., {name}=...)"
         )
 
 
@@ -73,16 +73,16 @@ def _strings(value: Any) -> Iterator[str]:
 
 
 class HubMixin(PyTorchModelHubMixin):
-    """huggingface_hub's mixin, for subclasses too, whatever their arguments are."""
+    """huggingface_hub's mixin, which also works for subclasses with other arguments."""
 
     def __init_subclass__(cls, *, coders: Coders | None = None, **kwargs: Any) -> None:
-        integers = {np.integer: (int, int)}  # others than Python's are left out of the config
+        integers = {np.integer: (int, int)}  # the config would leave out numpy integers
         super().__init_subclass__(coders={**integers, **(coders or {})}, **kwargs)
         above = super(cls, cls)._hub_mixin_init_parameters
         named: dict[str, inspect.Parameter] = {}
         for name, parameter in cls._hub_mixin_init_parameters.items():
-            if parameter.kind is parameter.VAR_POSITIONAL:  # goes on to the class above
-                named |= dict(list(above.items())[1:])  # but for self
+            if parameter.kind is parameter.VAR_POSITIONAL:  # passed on to the parent class
+                named |= dict(list(above.items())[1:])  # without self
             else:
                 named[name] = parameter
         cls._hub_mixin_init_parameters = named
@@ -107,7 +107,7 @@ class HubMixin(PyTorchModelHubMixin):
             raise FileNotFoundError(f"expected a config.json in {kwargs['model_id']!r}, found none")
         token = _loading.set(True)
         try:
-            # All weights come from the file: none may lack.
+            # All weights come from the file, so none may be missing.
             network: Self = super()._from_pretrained(**{"strict": True, **kwargs})
         finally:
             _loading.reset(token)

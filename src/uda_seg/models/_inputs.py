@@ -15,7 +15,7 @@ def check_images(images: Tensor, channels: int) -> None:
             f"expected images of shape (B, {channels}, H, W), got {tuple(images.shape)}; "
             "BiSeNet(..., in_channels=C) takes other channel counts"
         )
-    if not torch.is_floating_point(images):  # which refuses what is no tensor
+    if not torch.is_floating_point(images):  # raises TypeError for anything but a tensor
         raise TypeError(
             f"expected floating-point images, got {images.dtype}; divide uint8 images by 255 "
             "and normalise them by network.normalization"
@@ -30,7 +30,7 @@ def check_images(images: Tensor, channels: int) -> None:
 def check_size(size: Size | None) -> None:
     if size is None or size == "native":
         return
-    integers = (Integral, SymInt, Tensor)  # sizes that are traced are of the latter two
+    integers = (Integral, SymInt, Tensor)  # traced sizes are SymInt or Tensor
     given: tuple[Any, ...] = size
     if len(given) != 2 or not all(isinstance(n, integers) for n in given) or min(given) < 1:
         raise ValueError(

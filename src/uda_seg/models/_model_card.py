@@ -5,9 +5,9 @@ MODEL_CARD = """\
 {{ card_data }}
 ---
 
-A BiSeNet for real-time semantic segmentation, written by the Python package uda-seg:
-`config.json` has its arguments, number of classes and backbone among them, `model.safetensors` its
-weights.
+A BiSeNet for real-time semantic segmentation, saved by the Python package uda-seg.
+`config.json` holds its arguments, such as the number of classes and the backbone.
+`model.safetensors` holds its weights.
 
 ```python
 import torch

@@ -1,4 +1,4 @@
-"""TensorFlow's padding in a form that torch.export and torch.compile can follow."""
+"""TensorFlow's padding in a form that torch.export and torch.compile can trace."""
 
 import torch.nn.functional as F
 from timm.layers.conv2d_same import Conv2dSame
@@ -10,8 +10,9 @@ __all__ = ["SamePaddedConv2d", "follow_same_padding"]
 class SamePaddedConv2d(Conv2dSame):
     """timm's convolution with TensorFlow's padding, which depends on the input's size.
 
-    The same values, but in whole numbers: timm's quotients of floats, rounded and clipped, pile up
-    over five strides into expressions that keep a symbolic trace busy for over a minute.
+    The values are the same, but the padding is computed in integers. timm rounds and clips
+    quotients of floats. Over five strides, their expressions make a symbolic trace take over a
+    minute.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -24,7 +25,7 @@ class SamePaddedConv2d(Conv2dSame):
 
 
 def follow_same_padding(backbone: nn.Module) -> None:
-    """Turn each of timm's convolutions of that padding into ours, in place, with its weights."""
+    """Replace timm's convolutions with this padding by ours, in place; weights stay."""
     for module in backbone.modules():
         if type(module) is Conv2dSame:
             module.__class__ = SamePaddedConv2d

@@ -1,4 +1,4 @@
-"""The image sizes that a backbone takes: found by trying them, so that no name decides."""
+"""The image sizes that a backbone takes, found by trying them."""
 
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -13,7 +13,7 @@ Size = tuple[int, int]
 
 
 class ImageSizes(NamedTuple):
-    """Heights and widths that are multiples of ``step``, or ``step`` itself and no other."""
+    """Sizes that are multiples of ``step``, or only ``step`` itself if ``fixed``."""
 
     step: Size = (1, 1)
     fixed: bool = False
@@ -22,18 +22,18 @@ class ImageSizes(NamedTuple):
 def find_image_sizes(
     run: Callable[[Tensor], object], in_channels: int, own: Iterable[Size]
 ) -> ImageSizes:
-    """Try sizes on a backbone that lives on the meta device, where it computes shapes alone.
+    """Try image sizes on a backbone on the meta device, which computes only shapes.
 
     Args:
-        run: raises an error for images that the backbone cannot serve.
+        run: runs the backbone; raises an error for images that it cannot take.
         in_channels: channels of the images.
-        own: sizes that the backbone was made for, to fall back on.
+        own: sizes that the backbone was made for, tried last.
 
     Raises:
-        ValueError: if it raises for all sizes.
+        ValueError: if ``run`` raises an error for all sizes.
     """
     own = dict.fromkeys(own)
-    # 97 and 289 are odd and stay odd, halved five times and rounded up.
+    # 97 and 289 are odd before each of five halvings, rounded up.
     trials = {ImageSizes(): (97, 289), ImageSizes((32, 32)): (96, 288)}
     trials |= {ImageSizes((h, w)): (2 * h, 3 * w) for h, w in own}
     trials |= {ImageSizes(size, fixed=True): size for size in own}
@@ -63,24 +63,24 @@ def fit_images(images: Tensor, sizes: ImageSizes) -> Tensor:
     if (height, width) != sizes.step:
         raise ValueError(
             f"expected images of {step_height}x{step_width} pixels, the one size that this "
-            f"backbone takes, got {height}x{width}; most backbones are built for another size by "
-            "backbone_kwargs={'img_size': (H, W)}, and some for all by {'strict_img_size': False}"
+            f"backbone takes, got {height}x{width}; backbone_kwargs={{'img_size': (H, W)}} sets "
+            "another size for most backbones, and {'strict_img_size': False} allows all for some"
         )
     return images
 
 
 def require_cover(features: Tensor, images: Tensor, stride: int) -> None:
-    """Refuse features that lack the edges of the images: stretched, they would be out of place."""
+    """Raise an error if features lack the edges of the images, since resizing would shift them."""
     size, pixels = features.shape[-2:], images.shape[-2:]
     for extent, side in zip(size, pixels, strict=True):
         if not side // stride <= extent <= -(-side // stride):
             raise ValueError(
                 f"features of stride {stride} are {size[0]}x{size[1]} for {pixels[0]}x{pixels[1]} "
-                "pixels, as convolutions without padding lose the edges"
+                "pixels, because convolutions without padding lose the edges"
             )
 
 
 def crop_features(features: Tensor, images: Tensor, stride: int) -> Tensor:
-    """Cut off what padding added to features of a stride."""
+    """Cut off the part of the features that comes from padding the images."""
     height, width = images.shape[-2:]
     return features[..., : -(-height // stride), : -(-width // stride)]

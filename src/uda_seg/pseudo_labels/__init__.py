@@ -1,4 +1,4 @@
-"""Labels that networks give to unlabelled images, and how sure they have to be."""
+"""Pseudo-labels for unlabelled images, their confidence thresholds, and the mean teacher."""
 
 from uda_seg.pseudo_labels._prediction import mean_prediction, pseudo_label
 from uda_seg.pseudo_labels._quality import confident_share

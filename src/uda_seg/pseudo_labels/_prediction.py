@@ -15,21 +15,24 @@ __all__ = ["mean_prediction", "pseudo_label"]
 
 
 def mean_prediction(logits: Iterable[Tensor], *, size: tuple[int, int] | None = None) -> Tensor:
-    """The mean probabilities of several networks, or of one network under several betas of FDA.
+    """The mean probabilities of several networks, such as networks trained with several FDA betas.
 
-    This is the prediction of multi-band transfer: networks trained with betas 0.01, 0.05 and 0.09
-    err differently, their mean errs less. The logits are taken one by one, so that a generator
-    holds one network's output at a time.
+    FDA calls this multi-band transfer. Its networks are trained with betas of 0.01, 0.05 and 0.09.
+    They make different errors, and their mean makes fewer errors. Logits are read one by one, so a
+    generator holds the output of one network at a time.
 
     Reference: Yang and Soatto, *FDA: Fourier Domain Adaptation for Semantic Segmentation*,
     CVPR 2020.
 
     Args:
-        logits: at least one tensor ``(B, K, H, W)``, all of one shape; best at low resolution.
-        size: height and width to which the mean is resized, bilinear; none by default.
+        logits: at least one tensor ``(B, K, H, W)``, all of the same shape; low-resolution logits
+            save memory.
+        size: height and width to which the mean is resized bilinearly; by default, it is not
+            resized.
 
     Returns:
-        ``(B, K, H, W)``, or ``(B, K, *size)``, probabilities in float32 (float64 for float64).
+        Probabilities ``(B, K, H, W)``, or ``(B, K, *size)``, in float32 (float64 for float64
+        logits).
 
     Raises:
         ValueError: if there are no logits, or their shapes differ.
@@ -46,7 +49,7 @@ def mean_prediction(logits: Iterable[Tensor], *, size: tuple[int, int] | None = 
     for each in logits:
         if each.ndim != 4 or (total is not None and each.shape != total.shape):
             raise ValueError(
-                "expected logits of one shape (B, K, H, W), got "
+                "expected logits of the same shape (B, K, H, W), got "
                 f"{tuple(each.shape)}" + ("" if total is None else f" after {tuple(total.shape)}")
             )
         probabilities = at_least_float32(each).softmax(dim=1)
@@ -63,21 +66,22 @@ def mean_prediction(logits: Iterable[Tensor], *, size: tuple[int, int] | None = 
 def pseudo_label(
     probabilities: Tensor, threshold: float | Tensor = 0.0, *, ignore_index: int = 255
 ) -> Tensor:
-    """The most probable class where it is probable enough, and ``ignore_index`` elsewhere.
+    """The most probable class of each pixel, or ``ignore_index`` below a confidence threshold.
 
     Args:
         probabilities: ``(B, K, H, W)`` class probabilities in [0, 1].
-        threshold: the least probability that counts, in [0, 1]; one for all classes, or ``(K,)``
-            for each, as :class:`ClassThresholds` gives them.
-        ignore_index: the id of pixels that are not sure enough.
+        threshold: lowest probability that is accepted, in [0, 1]; one for all classes, or ``(K,)``
+            for each class, such as :class:`ClassThresholds` returns.
+        ignore_index: the id of pixels below the threshold.
 
     Returns:
-        ``(B, H, W)`` int64 class ids. On a GPU and in a compiled graph, where values are not looked
-        at, a pixel with a value that is not in [0, 1] gets ``ignore_index``, too.
+        ``(B, H, W)`` int64 class ids. On a GPU and in compiled code, values are not checked: a
+        pixel with a value outside [0, 1] gets ``ignore_index`` too.
 
     Raises:
-        ValueError: if the probabilities have another shape, or the thresholds are neither one nor
-            one a class; on a CPU also if a value or a tensor's threshold is not in [0, 1].
+        ValueError: if the probabilities are not ``(B, K, H, W)``, or the threshold is neither one
+            number nor one per class. If a number is outside [0, 1]. On a CPU also if a probability
+            or a threshold in a tensor is outside [0, 1].
 
     Example:
         >>> import torch
@@ -93,13 +97,13 @@ def pseudo_label(
     confidence = at_least_float32(confidence)
     sure = probable(probabilities, confidence)
     threshold = _of_each_pixel(threshold, label, probabilities.shape[1])
-    if isinstance(threshold, Tensor):  # in one precision with a number's threshold
+    if isinstance(threshold, Tensor):  # compare in the same precision as with a number
         threshold = threshold.to(confidence)
     return label.masked_fill(~(sure & (confidence >= threshold)), index(ignore_index))
 
 
 def _of_each_pixel(threshold: float | Tensor, label: Tensor, num_classes: int) -> float | Tensor:
-    """The threshold of a pixel's class, or the one for all."""
+    """The threshold for the class of each pixel, or the one for all classes."""
     if not isinstance(threshold, Tensor):
         require_share(threshold)
         return threshold
@@ -110,7 +114,7 @@ def _of_each_pixel(threshold: float | Tensor, label: Tensor, num_classes: int) -
         return threshold
     if threshold.shape != (num_classes,):
         raise ValueError(
-            f"expected one threshold or {num_classes}, one a class, got shape "
+            f"expected one threshold or {num_classes}, one per class, got shape "
             f"{tuple(threshold.shape)}"
         )
     return threshold.to(label.device)[label]

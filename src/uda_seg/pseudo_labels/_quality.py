@@ -6,27 +6,28 @@ __all__ = ["confident_share"]
 
 
 def confident_share(probabilities: Tensor, threshold: float = 0.968) -> Tensor:
-    """The share of an image's pixels that are predicted with confidence: its labels' quality.
+    """The share of confident pixels of each image, as a weight for its pseudo-labels.
 
-    DACS weighs the loss on all pixels of a pseudo label by it, instead of dropping the unsure
-    ones: early in training, when nothing is sure yet, the target hardly counts.
+    DACS keeps all pixels of a pseudo-label and weights their loss by this share, instead of
+    dropping uncertain pixels. Early in training, few pixels are confident, so the target has little
+    weight.
 
     Reference: Tranheden et al., *DACS: Domain Adaptation via Cross-domain Mixed Sampling*,
-    WACV 2021; the threshold is the paper's.
+    WACV 2021; the default threshold is from the paper.
 
     Args:
         probabilities: ``(B, K, H, W)`` class probabilities in [0, 1].
-        threshold: the least probability of the most probable class that counts as confident, in
+        threshold: lowest probability of the most probable class that counts as confident, in
             [0, 1].
 
     Returns:
         ``(B,)`` in [0, 1], float32 (float64 for float64 probabilities), without a gradient. On a
-        GPU and in a compiled graph, where values are not looked at, a pixel with a value that is
-        not in [0, 1] does not count as confident.
+        GPU and in compiled code, values are not checked: a pixel with a value outside [0, 1] does
+        not count as confident.
 
     Raises:
-        ValueError: if the shape is another one or has no pixel, or the threshold is out of range;
-            on a CPU also if a value is not in [0, 1].
+        ValueError: if the shape is not ``(B, K, H, W)`` or has no pixel, or the threshold is out of
+            range. On a CPU also if a probability is outside [0, 1].
 
     Example:
         >>> import torch

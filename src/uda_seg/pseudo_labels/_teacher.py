@@ -9,17 +9,18 @@ Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 def ramped_ema(alpha: float = 0.999) -> Callable[[Tensors, Tensors, Tensor | int], None]:
-    r"""Exponential moving average with a ramp, for torch's own ``AveragedModel``: the mean teacher.
+    r"""Exponential moving average with a ramp, for a mean teacher by torch's ``AveragedModel``.
 
-    The teacher that labels the target is the average of the student's weights over time. Its
-    decay at step t = 0, 1, ... is :math:`\alpha_t = \min(1 - 1 / (t + 1), \alpha)`: it begins as
-    the plain mean of all students so far, so that the first, poor ones are forgotten soon, and
-    turns into torch's ``get_ema_multi_avg_fn(alpha)``, which lacks the ramp.
+    The teacher predicts the pseudo-labels of the target. Its weights are an average of the
+    student's weights over time. The decay at step t = 0, 1, ... is
+    :math:`\alpha_t = \min(1 - 1 / (t + 1), \alpha)`. At first, this is the plain mean of all
+    students so far, so the first, poor students are forgotten soon. Later, it equals torch's
+    ``get_ema_multi_avg_fn(alpha)``, which has no ramp.
 
-    About batch norm: with ``use_buffers=False``, torch's default, every update copies the
-    student's running statistics to a teacher whose weights they do not belong to; take ``True``,
-    which averages them like the weights. Either way they are used in ``eval()`` mode only, where
-    a teacher has to stay: ``AveragedModel`` keeps its own mode, set once.
+    For networks with batch norm, set ``use_buffers=True``, which averages running statistics like
+    weights. With torch's default of False, each update copies the running statistics of the
+    student to the teacher, whose weights differ. Keep the teacher in ``eval()`` mode, since only
+    this mode uses running statistics. One call is enough, as ``AveragedModel`` keeps its mode.
 
     Reference: Tarvainen and Valpola, *Mean Teachers are Better Role Models*, NeurIPS 2017; as in
     DACS (WACV 2021) and DAFormer (CVPR 2022).
@@ -28,8 +29,8 @@ def ramped_ema(alpha: float = 0.999) -> Callable[[Tensors, Tensors, Tensor | int
         alpha: the highest decay, in [0, 1]; usually 0.99 to 0.999.
 
     Returns:
-        A function for ``AveragedModel(student, multi_avg_fn=...)``. It is not part of the
-        teacher's ``state_dict``, the step is.
+        A function for ``AveragedModel(student, multi_avg_fn=...)``. The ``state_dict`` of the
+        teacher holds the step, but not this function.
 
     Raises:
         ValueError: if ``alpha`` is out of range.

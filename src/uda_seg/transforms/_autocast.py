@@ -6,7 +6,7 @@ __all__ = ["without_autocast"]
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager[object]:
-    """A block whose matrix products keep the type of their operands."""
+    """A context without autocast, where matrix products keep the dtype of their operands."""
     kind = device.type
-    known = torch.amp.is_autocast_available(kind)  # not of "meta"
+    known = torch.amp.is_autocast_available(kind)  # "meta" has no autocast
     return torch.autocast(kind, enabled=False) if known else nullcontext()

@@ -25,34 +25,34 @@ def block_mask(
 ) -> Tensor:
     """Mask random square blocks of images, so that a network has to infer them from the context.
 
-    Every block of a grid that starts at the top left is masked with probability ``ratio``,
-    independently of the others; the grid's last row and column are cut where the size is no
-    multiple of the block's. The student sees the masked image, the teacher the whole one.
+    An image is divided into square blocks, from the top left. Each block is masked with
+    probability ``ratio``, independently of the others. The last row and column of blocks are cut
+    off at the border of the image. In MIC, the student sees the masked image, and the teacher sees
+    the whole image.
 
-    What a masked pixel holds has no good default. MIC masks images that are normalised already,
-    with 0; before normalisation, which is where this library's transforms stand, that is the mean
-    that the network subtracts, while 0 would be a black far from anything it knows. So ``fill`` is
-    asked for: ``network.normalization[0]`` for images in [0, 1], or 0 for normalised ones.
+    ``fill`` has no default, since its value depends on the normalisation. For images in [0, 1],
+    use the mean that the network subtracts, such as ``network.normalization[0]``. For normalised
+    images use 0, as MIC does. In images in [0, 1], 0 would be black, which a network rarely sees.
 
     Reference: Hoyer et al., *MIC: Masked Image Consistency for Context-Enhanced Domain
-    Adaptation*, CVPR 2023; block size and ratio are the paper's.
+    Adaptation*, CVPR 2023; the default block size and ratio are from the paper.
 
     Args:
         images: ``(B, C, H, W)`` floating-point images of any range and size.
-        fill: what masked pixels hold; one number, or one a channel.
-        block_size: the side of a block in pixels, at least 1; the paper's 64 is for 512x1024.
-        ratio: the probability that a block is masked, in [0, 1].
+        fill: value of the masked pixels; one number, or one per channel.
+        block_size: side of a block in pixels, at least 1; the paper uses 64 for 512x1024 images.
+        ratio: probability that a block is masked, in [0, 1].
         same_on_batch: mask the same blocks in all images.
-        generator: where to draw from, on any device; by default torch's global generator of the
-            images' device. No generator goes through ``torch.compile``.
+        generator: random generator, on any device; by default torch's global generator of the
+            images' device. Under ``torch.compile``, leave it None.
 
     Returns:
-        ``(B, C, H, W)`` of the images' type.
+        ``(B, C, H, W)`` of the images' dtype.
 
     Raises:
         TypeError: if the images are not floating point.
-        ValueError: if the images have another shape, ``fill`` does not have one value or one a
-            channel, or a setting is out of range.
+        ValueError: if the images are not ``(B, C, H, W)``, ``fill`` has neither one value nor one
+            per channel, or a setting is out of range.
 
     Example:
         >>> images, mean = torch.rand(2, 3, 128, 256), (0.485, 0.456, 0.406)
@@ -70,21 +70,22 @@ def block_mask(
 
 
 class BlockMask(IntensityAugmentationBase2D):
-    """Block masking as a kornia augmentation: remembers the settings, replays the masks.
+    """:func:`block_mask` as a kornia augmentation, whose masks can be replayed by ``params``.
 
-    See :func:`block_mask` for what it does. Label masks in a container stay as they are.
+    Inside a kornia container, segmentation masks stay unchanged.
 
     Reference: Hoyer et al., CVPR 2023.
 
     Args:
-        fill: what masked pixels hold; one number, or one a channel.
-        block_size: the side of a block in pixels, at least 1.
-        ratio: the probability that a block is masked, in [0, 1].
+        fill: value of the masked pixels; one number, or one per channel.
+        block_size: side of a block in pixels, at least 1.
+        ratio: probability that a block is masked, in [0, 1].
         p: probability that an image is masked at all.
-        same_on_batch: one decision and one mask for the whole batch.
+        same_on_batch: make one decision and draw one mask for the whole batch.
         keepdim: return ``(C, H, W)`` for an input of ``(C, H, W)`` instead of a batch of one.
 
     Raises:
+        TypeError: on a call with images that are not floating point.
         ValueError: if a setting is out of range.
 
     Example:
@@ -117,7 +118,7 @@ class BlockMask(IntensityAugmentationBase2D):
         return {"masked": masked.expand(batch_shape[0], -1, -1)}
 
     def transform_tensor(self, input: Tensor, **kwargs: Any) -> Tensor:  # noqa: A002
-        """Refuse integer images with advice, before kornia does it without; called by kornia."""
+        """Raise a helpful error for integer images, before kornia's own; called by kornia."""
         check_floating_point(input, "images")
         return super().transform_tensor(input, **kwargs)
 
@@ -133,7 +134,7 @@ class BlockMask(IntensityAugmentationBase2D):
 
 
 def _grid(shape: Sequence[int], block_size: int, same_on_batch: bool) -> tuple[int, int, int]:
-    """How many images draw their own mask, and of how many rows and columns of blocks."""
+    """Number of masks to draw, and of rows and columns of blocks in each."""
     batch_size, _, height, width = shape
     rows, columns = (-(-side // block_size) for side in (height, width))
     return 1 if same_on_batch else batch_size, rows, columns
@@ -145,10 +146,10 @@ def _mask(images: Tensor, masked: Tensor, block_size: int, fill: Fill) -> Tensor
         masked.to(images.device), "b r c -> b 1 (r i) (c j)", i=block_size, j=block_size
     )
     values = torch.as_tensor(fill, dtype=images.dtype, device=images.device)
-    # Not by "in": torch 2.9 does not compile that for a size that changes.
+    # Written without "in", which torch 2.9 cannot compile for dynamic sizes.
     if values.ndim > 1 or (values.numel() != 1 and values.numel() != channels):
         raise ValueError(
-            f"expected fill to be one number or {channels}, one a channel, got shape "
+            f"expected fill to be one number or {channels}, one per channel, got shape "
             f"{tuple(values.shape)}"
         )
     return torch.where(pixels[..., :height, :width], values.reshape(-1, 1, 1), images)

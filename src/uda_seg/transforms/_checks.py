@@ -5,24 +5,27 @@ __all__ = ["check_floating_point", "check_images", "check_share", "values_at_han
 
 
 def check_images(images: Tensor, name: str) -> None:
-    """Refuse what is no batch of floating-point images."""
+    """Raise an error unless ``images`` is a batch of floating-point images."""
     check_floating_point(images, name)
     if images.ndim != 4 or 0 in images.shape:
         raise ValueError(
-            f"expected at least one of {name} of shape (B, C, H, W), got {tuple(images.shape)}"
+            f"expected non-empty {name} of shape (B, C, H, W), got {tuple(images.shape)}"
         )
 
 
 def check_floating_point(images: Tensor, name: str) -> None:
-    """Refuse integer images, with advice."""
-    if not torch.is_floating_point(images):  # which refuses what is no tensor
+    """Raise an error for integer images."""
+    if not torch.is_floating_point(images):  # raises TypeError for anything but a tensor
         raise TypeError(
             f"expected floating-point {name}, got {images.dtype}; divide uint8 images by 255 first"
         )
 
 
 def check_share(strength: float | Tensor, images: Tensor) -> float | Tensor:
-    """A strength as a factor of ``(B, C, H, W)``; NaN where it is out of range and not at hand."""
+    """The strength as a float or as ``(B, 1, 1, 1)``.
+
+    Where values cannot be read, those out of range become NaN instead of an error.
+    """
     known = values_at_hand(strength) if isinstance(strength, Tensor) else [strength]
     if wrong := [each for each in known or () if not 0 <= each <= 1]:
         raise ValueError(f"expected strength in [0, 1], got {wrong[0]}")
@@ -39,11 +42,11 @@ def check_share(strength: float | Tensor, images: Tensor) -> float | Tensor:
 
 
 def values_at_hand(tensor: Tensor) -> list[float] | None:
-    """All values, or None where reading them would wait for a GPU or break a graph."""
+    """All values, or None where reading them would wait for a GPU or break a compiled graph."""
     if tensor.device.type != "cpu" or torch.compiler.is_compiling():
         return None
     try:
         values: list[float] = tensor.flatten().tolist()
-    except RuntimeError:  # a tensor of FakeTensorMode or vmap has none
+    except RuntimeError:  # tensors under FakeTensorMode or vmap have no values
         return None
     return values

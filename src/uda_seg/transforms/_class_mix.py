@@ -12,7 +12,10 @@ _IDS = 256
 
 
 class MixedBatch(NamedTuple):
-    """What :func:`class_mix` makes of a source and a target batch.
+    """Mixed batch, the result of :func:`class_mix`.
+
+    If the source labels have the shape ``(B, 1, H, W)``, so have the labels, the weights and the
+    mask.
 
     Example:
         >>> images, labels = torch.rand(2, 3, 8, 8), torch.randint(19, (2, 8, 8))
@@ -22,13 +25,13 @@ class MixedBatch(NamedTuple):
     """
 
     images: Tensor
-    """``(B, C, H, W)``, of the source where pasted, else of the target."""
+    """``(B, C, H, W)``, source pixels where pasted, target pixels elsewhere."""
     labels: Tensor
-    """``(B, H, W)`` int64, likewise; as this and the next two, with the source labels' axes."""
+    """``(B, H, W)`` int64, source labels where pasted, target labels elsewhere."""
     weights: Tensor
-    """``(B, H, W)``, 1 where pasted, else the target's weights."""
+    """``(B, H, W)``, 1 where pasted, the target weights elsewhere."""
     pasted: Tensor
-    """``(B, H, W)`` bool, whether a pixel comes from the source."""
+    """``(B, H, W)`` bool, True for pixels from the source."""
 
 
 def class_mix(
@@ -43,11 +46,10 @@ def class_mix(
 ) -> MixedBatch:
     """Paste half of the classes of each source image, with their labels, onto a target image.
 
-    Of the n classes in a source label, ``ceil(n / 2)`` are drawn with equal chances, and all of
-    their pixels replace those of the target image at the same place in the batch. Pixels that are
-    ignored belong to no class and are never pasted, so an unlabelled image leaves the target as it
-    is. All the work is done on the labels' device, without a loop over images or classes. A
-    function alone: there are no settings to remember.
+    Of the n classes in a source label, ``ceil(n / 2)`` are drawn with equal probability. All of
+    their pixels are pasted onto the target image with the same index in the batch. Ignored pixels
+    belong to no class and are never pasted. So a source image without labels leaves the target
+    unchanged. Everything runs on the labels' device, without a loop over images or classes.
 
     References: Olsson et al., *ClassMix: Segmentation-Based Data Augmentation for Semi-Supervised
     Learning*, WACV 2021; between domains: Tranheden et al., *DACS: Domain Adaptation via
@@ -55,25 +57,26 @@ def class_mix(
 
     Args:
         images: ``(B, C, H, W)`` source images, of any type and range.
-        labels: ``(B, H, W)``, or ``(B, 1, H, W)`` as kornia's masks are: their class ids in
-            [0, 255], of any integer type; ``ignore_index`` for no class. Ids are checked on the
-            CPU; on a GPU and under ``torch.compile``, others are no class.
-        target_images: images of the source's shape and type, on which to paste.
-        target_labels: labels of the target of either shape, likewise; usually pseudo labels.
-        target_weights: how much each target pixel counts, ``(B, H, W)`` or ``(B, 1, H, W)``, or
-            each image, ``(B,)``, floating point, such as
-            ``uda_seg.pseudo_labels.confident_share`` gives; 1 by default.
-        ignore_index: the id of pixels without a class; may be out of the range of the ids.
-        generator: where to draw from, on any device; by default torch's global generator of the
-            labels' device. No generator goes through ``torch.compile``.
+        labels: class ids of the source, ``(B, H, W)``, or ``(B, 1, H, W)`` like kornia's masks.
+            Of any integer type, in [0, 255], or ``ignore_index`` for no class. Other ids raise an
+            error on the CPU; on a GPU and under ``torch.compile``, they count as no class.
+        target_images: images to paste onto, with the shape and dtype of the source images.
+        target_labels: class ids of the target, of any integer type and either of these shapes;
+            usually pseudo-labels.
+        target_weights: floating-point loss weights of the target, one per image, ``(B,)``, such
+            as ``uda_seg.pseudo_labels.confident_share`` returns, or one per pixel, ``(B, H, W)``
+            or ``(B, 1, H, W)``; 1 by default.
+        ignore_index: id of pixels without a class; may be outside [0, 255].
+        generator: random generator, on any device; by default torch's global generator of the
+            labels' device. Under ``torch.compile``, leave it None.
 
     Returns:
-        The mixed ``images``, ``labels`` (int64), ``weights`` (1 where pasted; float32 by default)
-        and the mask ``pasted``, as a :class:`MixedBatch`; the last three have the shape of the
+        A :class:`MixedBatch` of ``images``, ``labels`` (int64), ``weights`` (1 where pasted;
+        float32 by default) and the mask ``pasted``. Labels, weights and mask have the shape of the
         source labels.
 
     Raises:
-        TypeError: if labels are no integers, or images of different types.
+        TypeError: if labels are not of an integer type, or the images differ in dtype.
         ValueError: if shapes do not fit, or a source label is out of range.
 
     Example:
@@ -111,15 +114,15 @@ def class_mix(
 def _half_of_the_classes(
     labels: Tensor, ignore_index: int, generator: torch.Generator | None
 ) -> Tensor:
-    """Which pixels belong to the classes that are drawn, ``(B, H, W)``."""
+    """Mask ``(B, H, W)`` of the pixels whose class is drawn."""
     no_class = labels == ignore_index
     if not _are_in_range(labels.masked_fill(no_class, 0), ignore_index):
         no_class = no_class | (labels < 0) | (labels >= _IDS)
     ids = labels.masked_fill(no_class, _IDS).flatten(1)
     present = torch.zeros(len(ids), _IDS + 1, dtype=torch.bool, device=ids.device)
     present.scatter_(1, ids, True)
-    present[:, _IDS] = False  # what has no class
-    # Random ranks, the classes that are present before all others.
+    present[:, _IDS] = False  # pixels without a class
+    # Random ranks; classes that are present come before all others.
     keys = uniform(present.shape, ids.device, generator).masked_fill(~present, -1)
     ranks = keys.argsort(dim=1, descending=True).argsort(dim=1)
     chosen = ranks < (present.sum(dim=1, keepdim=True) + 1) // 2
@@ -129,12 +132,13 @@ def _half_of_the_classes(
 def _check(images: Tensor, labels: Tensor, target_images: Tensor, target_labels: Tensor) -> None:
     if images.ndim != 4 or target_images.shape != images.shape:
         raise ValueError(
-            "expected source and target images of one shape (B, C, H, W), got "
+            "expected source and target images of the same shape (B, C, H, W), got "
             f"{tuple(images.shape)} and {tuple(target_images.shape)}; resize or crop one of them"
         )
     if target_images.dtype != images.dtype:
         raise TypeError(
-            f"expected images of one type, got {images.dtype} and {target_images.dtype}"
+            "expected source and target images of the same dtype, got "
+            f"{images.dtype} and {target_images.dtype}"
         )
     size = (len(images), *images.shape[2:])
     for name, ids in (("source", labels), ("target", target_labels)):
@@ -152,7 +156,7 @@ def _with_channel(size: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _are_in_range(ids: Tensor, ignore_index: int) -> bool:
-    """Whether all ids are known to be classes, which is known or refused where they can be read."""
+    """Whether all ids are known to be valid; raises an error if they can be read and are not."""
     if ids.numel() == 0:
         return True
     extremes = values_at_hand(torch.stack(ids.aminmax()))

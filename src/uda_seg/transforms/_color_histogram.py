@@ -1,4 +1,4 @@
-"""The distribution of an image's colours in CIE LAB, and the maps between two of them."""
+"""Colour distributions of images in CIE LAB, and maps from one distribution to another."""
 
 import torch
 from einops import rearrange
@@ -11,40 +11,42 @@ from uda_seg.transforms._checks import check_floating_point, check_images, check
 __all__ = ["check_lab_style", "lab_quantiles", "match_histogram"]
 
 _QUANTILES = 256
-_TIE = 0.005  # what rounding and kornia's white point make of equal colours, of grey above all
+_TIE = 0.005  # equal colours, grey above all, differ by less, from rounding and the white point
 _GAMMAS = 65
 _HIGHEST_GAMMA = 16.0
 _HALVINGS = 24
-_BLACK = 1e-6  # no less lightness has a slope; black stays black
+_BLACK = 1e-6  # up to this lightness, pixels stay black and have no gradient
 
 
 def match_histogram(source: Tensor, target: Tensor, *, strength: float | Tensor = 1.0) -> Tensor:
     r"""Give the source images the colour histograms of the target images, in CIE LAB.
 
-    The colour channels a and b are mapped monotonically, each value to that of the same rank in
-    the target. Equal values stay equal, to 0.005. The lightness becomes
-    :math:`L^\gamma`, which shifts light and shadow but cannot tear them apart as a match of its
-    histogram would. With lightness in [0, 1] and the target's mean :math:`m`,
+    The histograms of the colour channels a and b are matched: each value becomes the target's
+    value of the same rank. Values within 0.005 of each other count as equal, and stay equal.
+
+    The lightness L is not matched by its histogram, which could make similar tones very different.
+    Instead, it becomes :math:`L^\gamma`. With lightness in [0, 1] and the mean lightness :math:`m`
+    of the target,
 
     .. math::
         \gamma = \arg\min_\gamma \; (\operatorname{mean}(L^\gamma) - m)^2 + 0.01 (\gamma - 1)^2.
 
-    One map serves a whole image, so that edges and labels stay.
+    All pixels of an image are mapped in the same way, so edges and labels stay.
 
     Reference: Ma et al., *Coarse-to-Fine Domain Adaptive Semantic Segmentation with Photometric
     Alignment and Category-Center Regularization*, CVPR 2021 (global photometric alignment).
 
     Args:
         source: ``(B, 3, H, W)`` floating-point RGB images in [0, 1], before normalisation.
-        target: images ``(B, 3, H', W')``, or their :func:`lab_quantiles`; a batch of one serves
-            all source images.
-        strength: how far to go, from 0 to 1: ``(1 - strength) * source + strength * matched``. A
-            float, or a tensor ``(B,)``, whose values are read on the CPU only. Elsewhere an image
-            whose strength is out of range becomes NaN.
+        target: images ``(B, 3, H', W')``, or their :func:`lab_quantiles`; a batch of one is used
+            for all source images.
+        strength: share of the matched image in the result, in [0, 1]: ``(1 - strength) * source +
+            strength * matched``. A float, or a tensor ``(B,)``. Values of a tensor are checked on
+            the CPU only; elsewhere, an image with a strength out of range becomes NaN.
 
     Returns:
-        ``(B, 3, H, W)`` in [0, 1] of the source's dtype; colours that no RGB has are clipped.
-        Computed in float32 at least. Gradients flow through the pixels, not the histograms.
+        ``(B, 3, H, W)`` in [0, 1] of the source's dtype; colours outside of RGB are clipped.
+        Computed in float32 or float64. Gradients flow through the pixels, not the histograms.
 
     Raises:
         TypeError: if the images are not floating point.
@@ -60,8 +62,8 @@ def match_histogram(source: Tensor, target: Tensor, *, strength: float | Tensor 
     check_lab_style(target)
     if len(target) not in (1, len(source)):
         raise ValueError(
-            f"expected a target of one image or of {len(source)}, for source images "
-            f"{tuple(source.shape)}, got {tuple(target.shape)}"
+            f"expected 1 or {len(source)} targets, for source images {tuple(source.shape)}, got "
+            f"{tuple(target.shape)}"
         )
     share = check_share(strength, source)
     pixels = source.to(torch.promote_types(source.dtype, torch.float32))
@@ -84,18 +86,21 @@ def match_histogram(source: Tensor, target: Tensor, *, strength: float | Tensor 
 
 
 def lab_quantiles(images: Tensor) -> Tensor:
-    """The style of images in the sense of :func:`match_histogram`: 768 numbers an image.
+    """Colour quantiles of images, 768 numbers per image, for :func:`match_histogram`.
+
+    They replace the target images there, for example as a small file for a whole data set.
 
     Args:
         images: ``(B, 3, H, W)`` floating-point RGB images in [0, 1].
 
     Returns:
-        ``(B, 768)`` in float32 (float64 for float64 images): 256 values of L in [0, 100], then of a
-        and of b in about [-128, 127], each at even ranks from its smallest to its largest.
+        ``(B, 768)`` in float32 (float64 for float64 images): 256 quantiles of L in [0, 100], then
+        256 of a and 256 of b, both in about [-128, 127]. They are evenly spaced from the minimum
+        to the maximum.
 
     Raises:
         TypeError: if the images are not floating point.
-        ValueError: if the shape is another one.
+        ValueError: if the shape is not ``(B, 3, H, W)``.
 
     Example:
         >>> lab_quantiles(torch.rand(2, 3, 64, 128)).shape
@@ -108,14 +113,14 @@ def lab_quantiles(images: Tensor) -> Tensor:
 
 
 def check_lab_style(target: Tensor) -> None:
-    """Refuse what is neither images nor their quantiles."""
+    """Raise an error unless ``target`` is images or their quantiles."""
     check_floating_point(target, "target images")
     if target.ndim != 2:
         _check_rgb(target, "target images")
     elif target.shape[1] != 3 * _QUANTILES or not len(target):
         raise ValueError(
-            f"expected the target's images (B, 3, H, W) or quantiles (B, {3 * _QUANTILES}), got "
-            f"{tuple(target.shape)}; lab_quantiles makes one of the other"
+            f"expected target images (B, 3, H, W) or their quantiles (B, {3 * _QUANTILES}), got "
+            f"{tuple(target.shape)}; lab_quantiles(images) computes quantiles"
         )
 
 
@@ -129,29 +134,30 @@ def _check_rgb(images: Tensor, name: str) -> None:
 
 
 def _lab(images: Tensor) -> Tensor:
-    """As ``(B, 3, H * W)``."""
+    """RGB images ``(B, 3, H, W)`` in CIE LAB, as ``(B, 3, H * W)``."""
     return rearrange(rgb_to_lab(images), "b c h w -> b c (h w)")
 
 
 def _quantiles(values: Tensor) -> Tensor:
-    """``(B, C, N)`` at evenly spaced ranks, ``(B, C, 256)``; between two ranks linearly."""
+    """256 evenly spaced quantiles ``(B, C, 256)`` of ``(B, C, N)``, interpolated linearly."""
     ordered, last = values.sort(dim=2).values, values.shape[2] - 1
     steps = torch.arange(_QUANTILES, device=values.device) * last
-    low = steps // (_QUANTILES - 1)  # in integers: float32 has no thousandth of a million
+    low = steps // (_QUANTILES - 1)  # in integers: float32 is too coarse for ranks of a million
     part = (steps - low * (_QUANTILES - 1)).to(values.dtype) / (_QUANTILES - 1)
     return torch.lerp(ordered[..., low], ordered[..., (low + 1).clamp(max=last)], part)
 
 
 def _mean(quantiles: Tensor) -> Tensor:
-    """The mean of what has these quantiles; the first and the last stand for half a rank."""
+    """Mean of values, from their quantiles; the first and the last one have half the weight."""
     total = quantiles.sum(-1) - (quantiles[..., 0] + quantiles[..., -1]) / 2
     return total / (_QUANTILES - 1)
 
 
 def _gamma(lightness: Tensor, mean: Tensor) -> Tensor:
-    """``(B,)`` of lightness ``(B, 256)`` and mean ``(B,)``, where the objective is lowest.
+    """The best gamma ``(B,)`` for lightness ``(B, 256)`` and the target's mean ``(B,)``.
 
-    The best of a grid, and between its neighbours where the slope changes its sign.
+    A grid search, then bisection between the neighbours of the best value, on the sign of the
+    derivative.
     """
     lightness = lightness.clamp(_BLACK, 1)[:, None]
     exponents = torch.linspace(-1, 1, _GAMMAS, dtype=mean.dtype, device=mean.device)
@@ -170,9 +176,10 @@ def _gamma(lightness: Tensor, mean: Tensor) -> Tensor:
 
 
 def _rank(quantiles: Tensor, values: Tensor) -> Tensor:
-    """Where each of ``(B, C, N)`` values stands among ``(B, C, 256)`` of its own, from 0 to 255.
+    """Rank, from 0 to 255, of values ``(B, C, N)`` among their own quantiles ``(B, C, 256)``.
 
-    Between two quantiles linearly; in the middle of those that are equal to it.
+    Interpolated linearly between two quantiles. If several quantiles equal a value, its rank is
+    the middle of theirs.
     """
     below = torch.searchsorted(quantiles, values - _TIE)
     up_to = torch.searchsorted(quantiles, values + _TIE, right=True)
@@ -184,7 +191,7 @@ def _rank(quantiles: Tensor, values: Tensor) -> Tensor:
 
 
 def _at(quantiles: Tensor, rank: Tensor) -> Tensor:
-    """The values ``(B, C, N)`` of such ranks among other quantiles."""
-    low = rank.detach().floor().long().clamp(0, _QUANTILES - 2)  # of NaN too
+    """Values ``(B, C, N)`` at these ranks among other quantiles."""
+    low = rank.detach().floor().long().clamp(0, _QUANTILES - 2)  # a valid index for NaN too
     start, end = quantiles.gather(2, low), quantiles.gather(2, low + 1)
     return torch.lerp(start, end, rank - low)

@@ -1,4 +1,4 @@
-"""The mean and covariance of an image's colours, and the linear map between two of them."""
+"""Mean and covariance of the colours of an image, and the linear map from one pair to another."""
 
 import torch
 from einops import rearrange
@@ -18,24 +18,27 @@ def match_statistics(source: Tensor, target: Tensor, *, strength: float | Tensor
     .. math::
         T = \Sigma_s^{-1/2} (\Sigma_s^{1/2} \Sigma_t \Sigma_s^{1/2})^{1/2} \Sigma_s^{-1/2},
 
-    the linear map between the two that moves colours least (Monge and Kantorovich). One map serves
-    a whole image, so that edges and labels stay. The result is not clipped. Colours that do not
-    vary in the source, as the saturation of a grey image, do not vary in the result either.
+    where s is the source, t the target, :math:`\mu` a mean and :math:`\Sigma` a covariance. Of all
+    linear maps with this result, it changes colours least (Monge-Kantorovich). All pixels of an
+    image are mapped in the same way, so edges and labels stay. The result is not clipped. A
+    direction in colour space without variance in the source, such as the saturation of a grey
+    image, has none in the result.
 
     Reference: Pitie and Kokaram, *The Linear Monge-Kantorovitch Linear Colour Mapping for
     Example-Based Colour Transfer*, CVMP 2007.
 
     Args:
         source: ``(B, C, H, W)`` floating-point images in [0, 1], before normalisation.
-        target: images ``(B, C, H', W')``, or their :func:`color_statistics`; a batch of one serves
-            all source images.
-        strength: how far to go, from 0 to 1: ``(1 - strength) * source + strength * matched``. A
-            float, or a tensor ``(B,)``, whose values are read on the CPU only. Elsewhere an image
-            whose strength is out of range becomes NaN.
+        target: images ``(B, C, H', W')``, or their :func:`color_statistics`; a batch of one is
+            used for all source images.
+        strength: share of the matched image in the result, in [0, 1]: ``(1 - strength) * source +
+            strength * matched``. A float, or a tensor ``(B,)``. Values of a tensor are checked on
+            the CPU only; elsewhere, an image with a strength out of range becomes NaN.
 
     Returns:
-        ``(B, C, H, W)`` of the source's dtype. Computed in float32 at least, as exactly as torch's
-        matrix products are set to be. Gradients flow through the pixels, not the statistics.
+        ``(B, C, H, W)`` of the source's dtype. Computed in float32 or float64, with the precision
+        that torch is set to use for matrix products. Gradients flow through the pixels, not the
+        statistics.
 
     Raises:
         TypeError: if the images are not floating point.
@@ -53,8 +56,8 @@ def match_statistics(source: Tensor, target: Tensor, *, strength: float | Tensor
     style = color_statistics(target) if target.ndim == 4 else target
     if style.shape[1] != channels * (channels + 1) or len(style) not in (1, batch_size):
         raise ValueError(
-            f"expected a target of one image or of {batch_size}, with {channels} channels, for "
-            f"source images {tuple(source.shape)}, got {tuple(target.shape)}"
+            f"expected 1 or {batch_size} targets with {channels} channels, for source images "
+            f"{tuple(source.shape)}, got {tuple(target.shape)}"
         )
     share = check_share(strength, source)
     with without_autocast(source.device):
@@ -69,18 +72,20 @@ def match_statistics(source: Tensor, target: Tensor, *, strength: float | Tensor
 
 
 def color_statistics(images: Tensor) -> Tensor:
-    """The style of images in the sense of :func:`match_statistics`: a dozen numbers an image.
+    """Mean and covariance of the colours of images, for :func:`match_statistics`.
+
+    These 12 numbers per RGB image replace the target images there.
 
     Args:
         images: ``(B, C, H, W)`` floating-point images in [0, 1].
 
     Returns:
-        ``(B, C + C * C)`` in float32 (float64 for float64 images): the mean of each channel, then
-        the rows of the covariance of the channels, over all pixels.
+        ``(B, C + C * C)`` in float32 (float64 for float64 images): the means of the channels, then
+        the rows of their covariance matrix.
 
     Raises:
         TypeError: if the images are not floating point.
-        ValueError: if the shape is another one.
+        ValueError: if the shape is not ``(B, C, H, W)``.
 
     Example:
         >>> color_statistics(torch.rand(2, 3, 64, 128)).shape
@@ -97,12 +102,14 @@ def color_statistics(images: Tensor) -> Tensor:
 
 
 def check_color_style(target: Tensor) -> None:
-    """Refuse what is neither images nor their statistics."""
+    """Raise an error unless ``target`` is images or their statistics."""
     check_floating_point(target, "target images")
     if target.ndim != 2:
         check_images(target, "target images")
     elif 0 in target.shape:
-        raise ValueError(f"expected at least one style (N, C + C * C), got {tuple(target.shape)}")
+        raise ValueError(
+            f"expected non-empty color_statistics (N, C + C * C), got {tuple(target.shape)}"
+        )
 
 
 def _mean(style: Tensor, channels: int) -> Tensor:
@@ -114,12 +121,12 @@ def _covariance(style: Tensor, channels: int) -> Tensor:
 
 
 def _transport(source: Tensor, target: Tensor, channels: int) -> Tensor:
-    """The symmetric matrix ``(B, C, C)`` that makes one covariance of the other.
+    """The symmetric matrix ``(B, C, C)`` that maps the source covariance to the target covariance.
 
-    A variance that is rounding noise counts as none: nothing could be scaled up there but noise.
+    Eigenvalues at the level of rounding errors count as zero, since the map would amplify noise.
     """
     known = (torch.where(each.isfinite(), each, 0) for each in (source, target))
-    source, target = known  # an image with NaN gets NaN by its mean; eigh would end the batch
+    source, target = known  # eigh raises an error on NaN; the mean makes such an image NaN
     values, vectors = torch.linalg.eigh(_covariance(source, channels))
     noise = 8 * torch.finfo(values.dtype).eps
     pixels = noise * source[:, :channels].abs().amax(dim=1, keepdim=True)

@@ -10,25 +10,26 @@ __all__ = ["FDA"]
 
 
 class FDA(StyleAugmentation):
-    """Fourier Domain Adaptation as a kornia augmentation: draws beta and remembers the settings.
+    """:func:`fourier_domain_adaptation` as a kornia augmentation, with a fixed or a random beta.
 
-    See :func:`fourier_domain_adaptation` for what it does. Masks, boxes and keypoints stay as
-    they are. A container has no slot for a second image: there :meth:`set_target` gives it.
+    Masks, boxes and keypoints stay unchanged. A kornia container cannot pass a second image: there,
+    give the target by :meth:`set_target`.
 
-    Where there are as many targets as source images, they go together in order, and a single
-    target serves all. Of any other number, such as a whole bank of amplitudes or a last, smaller
-    batch, each source image draws one, with replacement.
+    As many targets as source images are used in order, and a single target is used for all. For
+    any other number, each source image draws one target, with replacement. This is meant for a bank
+    of amplitudes, and for a last batch that is smaller.
 
-    The module keeps no target of a call. That of :meth:`set_target` is in no state dict, pickle
-    or copy.
+    The module does not store the target of a call. It stores the one of :meth:`set_target`, but
+    not in a state dict, pickle or copy.
 
     Reference: Yang and Soatto, CVPR 2020.
 
     Args:
-        beta: half-width of the window as a share of the shorter side, in [0, 0.5]; a pair
-            ``(low, high)`` draws one uniformly for each image, and every call asks the target for
-            the frequencies of ``high``.
-        strength: share of the target's amplitude in [0, 1], or a pair to draw from, as of ``beta``.
+        beta: half-width of the window as a share of the shorter side, in [0, 0.5]. A pair
+            ``(low, high)`` draws one value uniformly for each image; targets must then have the
+            frequencies for ``high``.
+        strength: share of the target's amplitude in the result, in [0, 1], or a pair
+            ``(low, high)`` to draw from.
         p: probability that an image is adapted.
         same_on_batch: draw one beta, one strength, one decision and one target for the whole batch.
         keepdim: return ``(C, H, W)`` for an input of ``(C, H, W)`` instead of a batch of one.
@@ -36,8 +37,8 @@ class FDA(StyleAugmentation):
     Raises:
         TypeError: if ``beta`` or ``strength`` is a tensor; on a call with images that are not
             floating point.
-        ValueError: if ``beta`` is outside [0, 0.5] or ``strength`` outside [0, 1], no pair or not
-            in order; on a call without a target.
+        ValueError: if ``beta`` is outside [0, 0.5], ``strength`` is outside [0, 1], or one of them
+            is a sequence but not a pair with low <= high; on a call without a target.
 
     Example:
         >>> import torch
@@ -66,7 +67,7 @@ class FDA(StyleAugmentation):
         check_range("strength", strength, 1)
         settings = {"beta": beta, "strength": strength}
         super().__init__(settings, p=p, same_on_batch=same_on_batch, keepdim=keepdim)
-        self._most = beta[1] if isinstance(beta, Sequence) else None  # of betas that are drawn
+        self._most = beta[1] if isinstance(beta, Sequence) else None  # upper bound of drawn betas
 
     def _check_style(self, target: Tensor) -> None:
         check_target(target)

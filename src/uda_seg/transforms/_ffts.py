@@ -1,4 +1,4 @@
-"""The low frequencies by FFTs along the rows and then along the few columns that go on."""
+"""Low frequencies by FFTs along the rows, then along the few columns that are needed."""
 
 import math
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 __all__ = ["add", "analyze", "levels"]
 
-# FFTs of so many bytes of images stay in a processor's cache, and take half the time.
+# Images of up to this many bytes fit into the cache of a CPU, where FFTs take half the time.
 _CACHE_BYTES = 2**22
 
 
@@ -26,7 +26,7 @@ def analyze(images: Tensor, highest: int) -> tuple[Tensor, Tensor]:
 
 
 def add(images: Tensor, real: Tensor, imaginary: Tensor) -> Tensor:
-    """The images of a spectrum, added to images."""
+    """Transform a spectrum back to images, and add them to ``images``."""
     height, width = images.shape[-2:]
     window, parts = torch.complex(real, imaginary), _parts(images)
     if not parts:
@@ -38,10 +38,10 @@ def add(images: Tensor, real: Tensor, imaginary: Tensor) -> Tensor:
 
 
 def levels(size: int) -> float:
-    """What an FFT of this size costs a value; the one along the rows costs most by far.
+    """Estimated cost per value of an FFT of this size.
 
-    log2 of the size for powers of 2. A prime factor p counts p / 2, until Bluestein's algorithm,
-    which takes any p with FFTs of other sizes, is cheaper.
+    This is log2 of the size for powers of 2. A larger prime factor p costs p / 2, or 4 log2(p)
+    where Bluestein's algorithm is cheaper. FFTs along the rows dominate the cost of a transform.
     """
     levels, factor = 0.0, 2
     while size > 1:
@@ -71,9 +71,10 @@ def _synthesize(window: Tensor, height: int, width: int) -> Tensor:
 
 
 def _parts(images: Tensor) -> list[tuple[slice, slice]]:
-    """Slices of the batch and of the channels that fit into the cache; none where all goes at once.
+    """Slices of batch and channels that fit into the cache; none if all are transformed at once.
 
-    That is elsewhere than on a CPU, and in a graph, which would be one of many small pieces.
+    All are transformed at once on other devices than a CPU, where all fit, and under
+    ``torch.compile``, where slices would make many small graph nodes.
     """
     if images.device.type != "cpu" or torch.compiler.is_compiling():
         return []

@@ -24,25 +24,26 @@ class _MatchColors(StyleAugmentation):
 
 
 class MatchStatistics(_MatchColors):
-    """:func:`match_statistics` as a kornia augmentation: draws its strength.
+    """:func:`match_statistics` as a kornia augmentation, with a fixed or a random strength.
 
-    Masks, boxes and keypoints stay as they are. As :class:`FDA`, it takes images or a bank of
-    styles in each call or by :meth:`set_target`, draws one for each image where their number
-    differs, and keeps no target of a call.
+    Masks, boxes and keypoints stay unchanged. Targets are images or their
+    :func:`color_statistics`, given in each call or by :meth:`set_target`. If their number differs
+    from that of the source images, each image draws one, as in :class:`FDA`. The module does not
+    store the target of a call.
 
     Reference: Pitie and Kokaram, CVMP 2007.
 
     Args:
-        strength: how far to go, from 0 to 1; a pair ``(low, high)`` draws one uniformly for each
-            image.
+        strength: share of the matched image in the result, in [0, 1]; a pair ``(low, high)`` draws
+            one value uniformly for each image.
         p: probability that an image is adapted.
         same_on_batch: draw one strength, one decision and one target for the whole batch.
         keepdim: return ``(C, H, W)`` for an input of ``(C, H, W)`` instead of a batch of one.
 
     Raises:
         TypeError: if ``strength`` is a tensor; on a call with images that are not floating point.
-        ValueError: if ``strength`` is outside [0, 1], no pair or not in order; on a call without a
-            target.
+        ValueError: if ``strength`` is outside [0, 1], or a sequence but not a pair with
+            low <= high; on a call without a target.
 
     Example:
         >>> import torch
@@ -61,23 +62,24 @@ class MatchStatistics(_MatchColors):
 
 
 class MatchHistogram(_MatchColors):
-    """:func:`match_histogram` as a kornia augmentation: draws its strength.
+    """:func:`match_histogram` as a kornia augmentation, with a fixed or a random strength.
 
-    Takes targets as :class:`MatchStatistics` does; a bank is made by :func:`lab_quantiles`.
+    Targets are images or their :func:`lab_quantiles`, and are given and drawn as in
+    :class:`MatchStatistics`.
 
     Reference: Ma et al., CVPR 2021.
 
     Args:
-        strength: how far to go, from 0 to 1; a pair ``(low, high)`` draws one uniformly for each
-            image.
+        strength: share of the matched image in the result, in [0, 1]; a pair ``(low, high)`` draws
+            one value uniformly for each image.
         p: probability that an image is adapted.
         same_on_batch: draw one strength, one decision and one target for the whole batch.
         keepdim: return ``(C, H, W)`` for an input of ``(C, H, W)`` instead of a batch of one.
 
     Raises:
         TypeError: if ``strength`` is a tensor; on a call with images that are not floating point.
-        ValueError: if ``strength`` is outside [0, 1], no pair or not in order; on a call without a
-            target.
+        ValueError: if ``strength`` is outside [0, 1], or a sequence but not a pair with
+            low <= high; on a call without a target.
 
     Example:
         >>> import torch

@@ -1,4 +1,4 @@
-"""The low frequencies by products with cosines and sines of the columns, then of the rows."""
+"""Low frequencies by matrix products with cosines and sines, along the columns, then the rows."""
 
 from functools import lru_cache
 
@@ -12,22 +12,22 @@ __all__ = ["add", "analyze"]
 
 
 def analyze(images: Tensor, highest: int) -> tuple[Tensor, Tensor]:
-    """The spectrum of images up to ``highest``, which has to be below half of both sides."""
+    """The spectrum of images up to ``highest``, which must be below half of both sides."""
     height, width = images.shape[-2:]
     with torch.autocast("cpu", enabled=False):
         rows = _as_images(_basis(height, highest, images) @ _as_matrices(images, images), images)
         products = rows @ _basis(width, highest, images).mT / (height * width)
-    # Cosine or sine along the columns, p, and along the rows, q.
+    # p: cosine or sine along the columns; q: cosine or sine along the rows.
     (cc, cs), (sc, ss) = rearrange(products, "b c (p u) (q v) -> p q b c u v", p=2, q=2)
     return torch.stack((cc - ss, cc + ss), dim=2), torch.stack((-cs - sc, sc - cs), dim=2)
 
 
 def add(images: Tensor, real: Tensor, imaginary: Tensor) -> Tensor:
-    """The transpose of the analysis, added to the images in the last product."""
+    """Transform a spectrum back to images, and add them to ``images`` in the last product."""
     height, width = images.shape[-2:]
     highest = real.shape[-1] - 1
     frequencies = torch.arange(highest + 1, device=images.device)
-    # u = 0 is held twice; v > 0 stands for its conjugate as well.
+    # u = 0 is stored twice; each v > 0 also stands for its conjugate.
     weight = torch.where(frequencies == 0, 0.5, 1)[:, None] * torch.where(frequencies == 0, 1, 2)
     (plus, minus), (plus_i, minus_i) = ((weight * part).unbind(2) for part in (real, imaginary))
     quadrants = torch.stack((plus + minus, -plus_i - minus_i, minus_i - plus_i, minus - plus))
@@ -63,7 +63,7 @@ def _basis(size: int, highest: int, like: Tensor) -> Tensor:
 
 @lru_cache(maxsize=32)
 def _waves(size: int, highest: int) -> NDArray[np.float64]:
-    # In numpy, so that the cache holds no fake, symbolic or inference tensor.
+    # In numpy, so that the cache never holds a fake, symbolic or inference tensor.
     turns = np.outer(np.arange(highest + 1), np.arange(size)) % size  # integers, for exact angles
     angles = turns * (2 * np.pi / size)
     return np.concatenate((np.cos(angles), np.sin(angles)))

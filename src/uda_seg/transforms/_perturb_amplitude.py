@@ -22,36 +22,35 @@ def perturb_amplitude(
 ) -> Tensor:
     r"""Perturb the amplitudes of images at random, high frequencies more than low ones.
 
-    No target image is needed: it makes a network robust against textures and noise of any kind.
-    Each amplitude is multiplied by :math:`1 + \sigma \epsilon` with :math:`\epsilon` from a normal
-    distribution, drawn for each image, channel and frequency, and
+    No target image is needed: the random spectra are meant to make a network robust against any
+    textures and noise. Each amplitude is multiplied by :math:`1 + \sigma \epsilon`. The factor
+    :math:`\epsilon` is drawn from a normal distribution for each image, channel and frequency, and
 
     .. math::
         \sigma = (\alpha r)^k + \beta,
 
-    where r is the frequency's distance from zero as a share of the highest. Phases stay, or turn
-    by half a circle where the factor is negative. Draws are those of a half spectrum, and both
-    frequencies of a conjugate pair have the same one, so that the result is real. It is clipped to
-    [0, 1].
+    where r is the distance of the frequency from zero, divided by that of the highest frequency.
+    Phases stay, except that a negative factor turns them by 180 degrees. Both frequencies of a
+    conjugate pair share one draw, so that the result is real. It is clipped to [0, 1].
 
     Reference: Chattopadhyay et al., *PASTA: Proportional Amplitude Spectrum Training Augmentation
-    for Syn-to-Real Domain Generalization*, ICCV 2023; the settings are the paper's.
+    for Syn-to-Real Domain Generalization*, ICCV 2023; the default settings are from the paper.
 
     Args:
         images: ``(B, C, H, W)`` floating-point images in [0, 1].
-        alpha: how strong the perturbation is at the highest frequency, at least 0.
-        k: how fast it grows with the frequency, above 0.
-        beta: the perturbation at frequency zero, at least 0.
-        same_on_batch: one draw for all images.
-        generator: where to draw from, on any device; by default torch's global generator of the
-            images' device. No generator goes through ``torch.compile``.
+        alpha: strength of the perturbation at the highest frequency, at least 0.
+        k: exponent of the growth with the frequency, above 0.
+        beta: strength of the perturbation at frequency zero, at least 0.
+        same_on_batch: use the same draw for all images.
+        generator: random generator, on any device; by default torch's global generator of the
+            images' device. Under ``torch.compile``, leave it None.
 
     Returns:
-        ``(B, C, H, W)`` in [0, 1] of the images' dtype. Computed in float32 at least.
+        ``(B, C, H, W)`` in [0, 1] of the images' dtype. Computed in float32 or float64.
 
     Raises:
         TypeError: if the images are not floating point.
-        ValueError: if the shape is another one or a setting is out of range.
+        ValueError: if the shape is not ``(B, C, H, W)`` or a setting is out of range.
 
     Example:
         >>> images = torch.rand(2, 3, 64, 128)
@@ -62,7 +61,7 @@ def perturb_amplitude(
     _check_settings(alpha, k, beta)
     check_images(images, "images")
     shape = _half_spectrum(images.shape, same_on_batch)
-    if generator is None:  # apart, since a graph has no generator, not even None
+    if generator is None:  # a call of its own: torch.compile takes no generator, not even None
         draws = torch.randn(*shape, device=images.device)
     else:
         draws = torch.randn(*shape, generator=generator, device=generator.device)
@@ -70,18 +69,18 @@ def perturb_amplitude(
 
 
 class PASTA(IntensityAugmentationBase2D):
-    """:func:`perturb_amplitude` as a kornia augmentation: remembers the settings, replays draws.
+    """:func:`perturb_amplitude` as a kornia augmentation, whose draws ``params`` can replay.
 
-    Masks, boxes and keypoints stay as they are.
+    Masks, boxes and keypoints stay unchanged.
 
     Reference: Chattopadhyay et al., ICCV 2023.
 
     Args:
-        alpha: how strong the perturbation is at the highest frequency, at least 0.
-        k: how fast it grows with the frequency, above 0.
-        beta: the perturbation at frequency zero, at least 0.
+        alpha: strength of the perturbation at the highest frequency, at least 0.
+        k: exponent of the growth with the frequency, above 0.
+        beta: strength of the perturbation at frequency zero, at least 0.
         p: probability that an image is perturbed.
-        same_on_batch: one decision and one draw for the whole batch.
+        same_on_batch: make one decision and use the same draw for the whole batch.
         keepdim: return ``(C, H, W)`` for an input of ``(C, H, W)`` instead of a batch of one.
 
     Raises:
@@ -111,12 +110,12 @@ class PASTA(IntensityAugmentationBase2D):
         self.flags = {"alpha": alpha, "k": k, "beta": beta}
 
     def generate_parameters(self, batch_shape: tuple[int, ...]) -> dict[str, Tensor]:
-        """Draw for a half spectrum, ``(B, C, H, W // 2 + 1)``; called by kornia."""
+        """Draw one factor per frequency, ``(B, C, H, W // 2 + 1)``; called by kornia."""
         draws = torch.randn(*_half_spectrum(batch_shape, self.same_on_batch), device=self.device)
         return {"draws": draws.expand(batch_shape[0], -1, -1, -1)}
 
     def transform_tensor(self, input: Tensor, **kwargs: Any) -> Tensor:  # noqa: A002
-        """Refuse integer images with advice, before kornia does it without; called by kornia."""
+        """Raise a helpful error for integer images, before kornia's own; called by kornia."""
         check_floating_point(input, "images")
         return super().transform_tensor(input, **kwargs)
 
@@ -146,7 +145,7 @@ def _perturb(images: Tensor, draws: Tensor, alpha: float, k: float, beta: float)
     highest = max((height // 2) ** 2 + (width // 2) ** 2, 1) ** 0.5
     deviation = (alpha * distance / highest) ** k + beta
     factor = 1 + deviation * draws.to(images.device, pixels.dtype)
-    # Frequencies -u and u of these columns are conjugates of each other, and of the others none.
+    # In these columns alone, a half spectrum holds both frequencies u and -u of conjugate pairs.
     own = (columns == 0) | (2 * columns == width)
     factor = torch.where(own, factor[..., rows, :], factor)
     perturbed: Tensor = torch.fft.irfft2(torch.fft.rfft2(pixels) * factor, s=(height, width))

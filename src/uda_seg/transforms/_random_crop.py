@@ -1,4 +1,4 @@
-"""Crops of random places and scales, of images together with their labels."""
+"""Random crops of images and their labels, at random positions and scales."""
 
 import math
 from operator import index
@@ -17,7 +17,7 @@ Labels = TypeVar("Labels", Tensor, None)
 
 
 class _Boxes(NamedTuple):
-    """``(B, T)`` each, in pixels of the images; T candidates an image."""
+    """Crop boxes in pixels of the images, each field ``(B, T)`` for T candidates per image."""
 
     top: Tensor
     left: Tensor
@@ -35,34 +35,35 @@ def random_crop(
     candidates: int = 10,
     generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Labels]:
-    """Crop images and labels at random places, each resized by a random factor.
+    """Crop images and labels at random positions and scales.
 
-    Every image is, in effect, resized by a factor that is drawn log-uniformly from ``scale``, and
-    a crop of ``size`` is taken from it. Factors at which the image would be smaller than the crop
-    are not drawn. Images are sampled bilinearly, labels at the nearest pixel.
+    In effect, each image is resized by a random factor, and a crop of ``size`` is taken from it.
+    The factor is drawn log-uniformly from ``scale``. Factors that make the image smaller than the
+    crop are not drawn. Images are sampled bilinearly, labels at the nearest pixel.
 
     With ``class_weights``, several crops are drawn for each image, and one of them is chosen with
-    a probability proportional to the mean weight of its labels. Weights such as the inverse of the
-    class frequencies so favour crops with rare classes.
+    a probability proportional to the mean weight of its labels. For example, the inverse class
+    frequencies favour crops with rare classes.
 
-    Reference: Hoyer et al., *DAFormer*, CVPR 2022, and the crops of MMSegmentation, for crops that
-    look at classes.
+    Reference: Hoyer et al., *DAFormer*, CVPR 2022, and the crops of MMSegmentation, for the choice
+    of crops by classes.
 
     Args:
         images: ``(B, C, H, W)`` floating-point images of any range.
         labels: ``(B, H, W)`` class ids of any integer type, or None.
         size: height and width of the crops.
         scale: lowest and highest factor.
-        class_weights: ``(K,)``, at least 0; ids outside [0, K), as ignored ones are, weigh nothing.
-        candidates: how many crops to choose from where there are class weights.
-        generator: where to draw from, on any device; by default torch's global generator of the
+        class_weights: ``(K,)`` weights of at least 0; ids outside [0, K), such as the ignore index,
+            have weight 0.
+        candidates: number of crops to choose from, if ``class_weights`` are given.
+        generator: random generator, on any device; by default torch's global generator of the
             images' device.
 
     Returns:
-        ``(B, C, *size)`` and ``(B, *size)``, or None without labels.
+        Crops ``(B, C, *size)``, and their labels ``(B, *size)`` or None.
 
     Raises:
-        TypeError: if the images are not floating point or the labels no integers.
+        TypeError: if the images are not floating point or the labels are not integers.
         ValueError: if the shapes do not match, the crop is larger than the images at every scale,
             or a setting is out of range.
 
@@ -100,7 +101,7 @@ def _boxes(
 
 
 def _choose(boxes: _Boxes, labels: Tensor, class_weights: Tensor, draw: Tensor) -> Tensor:
-    """The index ``(B, 1)`` of one candidate, by the mean weight of the labels in its box."""
+    """The index ``(B, 1)`` of the chosen candidate, by the mean weight of the labels in its box."""
     weights = class_weights.to(labels.device, torch.float32)
     known = (labels >= 0) & (labels < len(weights))
     pixels = torch.where(known, weights[torch.where(known, labels, 0).long()], 0)
@@ -122,7 +123,7 @@ def _choose(boxes: _Boxes, labels: Tensor, class_weights: Tensor, draw: Tensor) 
 
 
 def _sample(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Images at these places, ``(B, h)`` and ``(B, w)``; a pixel's middle is at its index + 0.5."""
+    """Sample images at rows ``(B, h)`` and columns ``(B, w)``; pixel centres are at index + 0.5."""
     height, width = images.shape[2:]
     y, x = 2 * rows / height - 1, 2 * columns / width - 1
     shape = len(images), y.shape[1], x.shape[1]
@@ -150,16 +151,16 @@ def _check(
     check_images(images, "images")
     batch_size, _, height, width = images.shape
     if labels is not None and labels.dtype.is_floating_point:
-        raise TypeError(f"expected labels of integers, got {labels.dtype}")
+        raise TypeError(f"expected labels to be integers, got {labels.dtype}")
     if labels is not None and labels.shape != (batch_size, height, width):
         raise ValueError(
-            f"expected labels (B, H, W) of images {tuple(images.shape)}, got {tuple(labels.shape)}"
+            f"expected labels (B, H, W) for images {tuple(images.shape)}, got {tuple(labels.shape)}"
         )
     if class_weights is not None and (
         labels is None or class_weights.ndim != 1 or not len(class_weights)
     ):
         raise ValueError(
-            "expected class_weights (K,), at least one, together with labels, got "
+            "expected non-empty class_weights (K,), together with labels, got "
             f"{'no labels' if labels is None else tuple(class_weights.shape)}"
         )
     known = () if class_weights is None else values_at_hand(class_weights) or ()
@@ -167,11 +168,11 @@ def _check(
         raise ValueError(f"expected class_weights of at least 0, got {wrong[0]}")
     if not 0 < scale[0] <= scale[1] < math.inf or min(map(index, size)) < 1 or candidates < 1:
         raise ValueError(
-            "expected positive scales in order, a crop of at least one pixel and a candidate, got "
-            f"{scale}, {size} and {candidates}"
+            "expected scale (low, high) with 0 < low <= high < inf, a size of at least 1x1, and "
+            f"candidates of at least 1, got scale={scale}, size={size} and candidates={candidates}"
         )
     if size[0] > height * scale[1] or size[1] > width * scale[1]:
         raise ValueError(
-            f"expected a crop of at most {scale[1]} times the images' {height}x{width}, got "
-            f"{size[0]}x{size[1]}"
+            f"expected a crop of at most {scale[1]} times the image size {height}x{width}, got "
+            f"{size[0]}x{size[1]}; use a smaller crop or a higher scale"
         )

@@ -1,9 +1,10 @@
-"""The low frequencies of images, by two matrix products or by FFTs, whichever is cheaper.
+"""Low frequencies of images, by two matrix products or by FFTs, whichever is cheaper.
 
-A spectrum is a pair of blocks ``(B, C, 2, b + 1, b + 1)``, real and imaginary part of the DFT over
-the pixel count. A block holds the frequencies ``(u, v)`` at index 0 and ``(-u, v)`` at index 1 for
-``u, v = 0..b`` cycles an image side; the window's other half is their conjugate. So ``u = 0`` is
-held twice, and ``block[..., : c + 1, : c + 1]`` is the block of a smaller window c.
+A spectrum is a pair of blocks ``(B, C, 2, b + 1, b + 1)``: the real and the imaginary part of the
+DFT, divided by the number of pixels. The third axis holds the frequencies ``(u, v)`` at index 0 and
+``(-u, v)`` at index 1. Here ``u, v = 0..b`` are cycles per image side. The other half of the window
+is conjugate to these and is not stored. ``u = 0`` is stored twice. The block of a smaller window c
+is ``block[..., : c + 1, : c + 1]``.
 """
 
 from typing import Any
@@ -15,8 +16,8 @@ from uda_seg.transforms import _ffts, _matrix_products
 
 __all__ = ["add_spectrum", "low_frequencies"]
 
-# Up to this many multiply-adds a pixel for each level of a row's FFT, matrix products are quicker.
-# benchmarks/fda_crossover.py measures both ways over a grid; docs/fda.md has its table.
+# Matrix products are faster up to this many multiply-adds per pixel and level of a row's FFT.
+# benchmarks/fda_crossover.py measures both on a grid of sizes; docs/fda.md has the table.
 _PRODUCTS_PER_LEVEL = 6
 
 
@@ -28,18 +29,18 @@ def low_frequencies(images: Tensor, highest: int) -> tuple[Tensor, Tensor]:
 
 
 def add_spectrum(images: Tensor, real: Tensor, imaginary: Tensor) -> Tensor:
-    """Add the images of a spectrum to ``(B, C, H, W)`` images."""
+    """Transform a spectrum back to images, and add them to ``(B, C, H, W)`` images."""
     if _products_serve(images, real.shape[-1] - 1):
         return _matrix_products.add(images, real, imaginary)
     return _ffts.add(images, real, imaginary)
 
 
 def _products_serve(images: Tensor, highest: int) -> bool:
-    """Whether matrix products are right here, and quicker."""
+    """Whether matrix products are correct, precise and faster here."""
     height, width = images.shape[-2:]
     return (
         images.device.type == "cpu"
-        and not torch.compiler.is_compiling()  # a graph cannot read the precision
+        and not torch.compiler.is_compiling()  # a graph cannot read the precision setting
         and 2 * highest < min(height, width)  # else the Nyquist frequency would count twice
         and _products_are_exact(images.dtype)
         and _products_pay(height, width, highest)
@@ -47,12 +48,12 @@ def _products_serve(images: Tensor, highest: int) -> bool:
 
 
 def _products_are_exact(dtype: torch.dtype) -> bool:
-    """Whether the CPU multiplies such matrices in their own precision, as it does by default."""
+    """Whether the CPU multiplies matrices in their full precision, as it does by default."""
     mkldnn: Any = torch.backends.mkldnn
     return dtype == torch.float64 or mkldnn.matmul.fp32_precision in ("none", "ieee")
 
 
 def _products_pay(height: int, width: int, highest: int) -> bool:
     vectors = 2 * (highest + 1)
-    products = vectors * (1 + vectors / height)  # multiply-adds a pixel, over both axes
+    products = vectors * (1 + vectors / height)  # multiply-adds per pixel, over both axes
     return products <= _PRODUCTS_PER_LEVEL * _ffts.levels(width)

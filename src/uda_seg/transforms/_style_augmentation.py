@@ -1,4 +1,4 @@
-"""What a kornia augmentation needs that gives images the style of others."""
+"""Base class of the kornia augmentations that give source images the style of target images."""
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -14,11 +14,11 @@ from uda_seg.transforms._checks import check_floating_point
 __all__ = ["Range", "StyleAugmentation", "check_range"]
 
 Range = float | Sequence[float]
-"""A number, or a pair ``(low, high)`` to draw one from for each image."""
+"""A number, or a pair ``(low, high)`` from which one number per image is drawn."""
 
 
 class StyleAugmentation(IntensityAugmentationBase2D):
-    """Keeps and draws styles for calls and containers; a subclass says what a style is."""
+    """Stores target styles and draws from them; a subclass defines a style and how to apply it."""
 
     def __init__(self, settings: Mapping[str, Range], **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -34,22 +34,22 @@ class StyleAugmentation(IntensityAugmentationBase2D):
 
     @abstractmethod
     def _check_style(self, target: Tensor) -> None:
-        """Refuse a batch that is no style."""
+        """Raise an error unless ``target`` is a batch of images or of styles."""
 
     @abstractmethod
     def _restyle(self, images: Tensor, style: Tensor, settings: Mapping[str, Any]) -> Tensor:
-        """Images ``(B, C, H, W)`` in as many styles, or in one."""
+        """Give images ``(B, C, H, W)`` a style each, or one style for all."""
 
     def set_target(self, target: Tensor | None) -> None:
-        """Keep a style for the calls that bring none, as those inside of a container.
+        """Set the target for calls without one, such as those inside a kornia container.
 
         Args:
-            target: images or their styles as for :meth:`forward`, a batch or a whole bank, which
-                serve until others are set; None forgets them.
+            target: images or their styles as in :meth:`forward`, a batch or a whole bank. They are
+                used until other ones are set. None removes them.
 
         Raises:
             TypeError: if the images are not floating point.
-            ValueError: if the shape is another one.
+            ValueError: if the shape does not fit.
         """
         self._target = None if target is None else self._as_batch(target)
 
@@ -65,22 +65,22 @@ class StyleAugmentation(IntensityAugmentationBase2D):
         Args:
             source: ``(B, C, H, W)`` or ``(C, H, W)`` floating-point images in [0, 1].
             target: images ``(N, C, H', W')`` or ``(C, H', W')``, or their styles ``(N, ...)``, on
-                any device; by default those of :meth:`set_target`.
-            params: parameters of an earlier call, to apply the same draws again.
-            **kwargs: what kornia's augmentations take: a setting such as ``strength`` by its name,
-                a float or a tensor ``(B,)``, in place of this call's; ``save_kwargs=True`` to keep
-                it for a replay.
+                any device; by default the target of :meth:`set_target`.
+            params: parameters of an earlier call, to repeat its draws.
+            **kwargs: keyword arguments of kornia's augmentations. A setting such as ``strength``,
+                a float or a tensor ``(B,)``, replaces the drawn value in this call. With
+                ``save_kwargs=True``, it is kept for a replay.
 
         Returns:
-            ``(B, C, H, W)``; ``(C, H, W)`` for such an input with ``keepdim=True``.
+            ``(B, C, H, W)``, or ``(C, H, W)`` for an input ``(C, H, W)`` with ``keepdim=True``.
 
         Raises:
-            TypeError: if the images are not floating point, or ``params`` is a setting.
-            ValueError: if there is no target, or as the function of the same work.
+            TypeError: if the images are not floating point, or ``params`` is not a mapping.
+            ValueError: if there is no target, or for the reasons of the corresponding function.
         """
         if params is not None and not isinstance(params, Mapping):
             raise TypeError(
-                f"expected params of an earlier call, got {type(params).__name__}; a setting goes "
+                f"expected params of an earlier call, got {type(params).__name__}; pass a setting "
                 "by its name: (source, target, strength=0.5)"
             )
         check_floating_point(source, "source images")
@@ -88,7 +88,7 @@ class StyleAugmentation(IntensityAugmentationBase2D):
         if params is None:
             shape = self.transform_tensor(source).shape
             params = {**self.forward_parameters(shape), **self._choice(style, shape[0])}
-        # kornia keeps what it is given, in several places: a list, which is emptied afterwards.
+        # kornia keeps its arguments in several places. A list can be emptied afterwards.
         lent = [style]
         try:
             return super().forward(source, params=params, target=lent, **kwargs)
@@ -102,12 +102,12 @@ class StyleAugmentation(IntensityAugmentationBase2D):
         return target
 
     def generate_parameters(self, batch_shape: tuple[int, ...]) -> dict[str, Tensor]:
-        """Draw settings, and which targets to take; called by kornia."""
+        """Draw settings and the choice of targets; called by kornia."""
         params = super().generate_parameters(batch_shape)
         return {**params, **self._choice(self._target, batch_shape[0])}
 
     def _choice(self, style: Tensor | None, batch_size: int) -> dict[str, Tensor]:
-        """What picks one of many targets for each image; no draw where there is no choice."""
+        """Random numbers that pick a target for each image; none if there is nothing to choose."""
         if style is None or len(style) in (1, batch_size):
             return {}
         draws = torch.randint(2**62, (1 if self.same_on_batch else batch_size,))
@@ -124,29 +124,29 @@ class StyleAugmentation(IntensityAugmentationBase2D):
         (style,) = params["target"]
         if style is None:
             raise ValueError(
-                f"{type(self).__name__} needs a target image to take the style of: call it with "
-                "(source, target), or set_target(target) before a container's call"
+                f"{type(self).__name__} needs a target image to take the style from: call it with "
+                "(source, target), or call set_target(target) before the container"
             )
         if len(style) not in (1, len(input)):
             if "draw" not in params:
                 raise ValueError(
-                    f"expected a target for each of the {len(input)} images, as in the call that "
-                    f"the parameters are of, or a single one, got {len(style)}"
+                    f"expected one target for each of the {len(input)} images, as in the call that "
+                    f"made these params, or a single target, got {len(style)}"
                 )
             style = style[(params["draw"] % len(style)).to(style.device)]
         style = style.to(input.device)
-        return self._restyle(input, style, {**flags, **params})  # fixed ones, drawn ones
+        return self._restyle(input, style, {**flags, **params})  # fixed settings, drawn settings
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_target": None}
 
 
 def check_range(name: str, value: Range, highest: float) -> None:
-    """Refuse a setting that is neither a share up to ``highest`` nor a pair of them."""
-    if isinstance(value, Tensor):  # type: ignore[unreachable] # not by its type, but in use
+    """Raise an error unless ``value`` is a number in [0, ``highest``] or a pair of them."""
+    if isinstance(value, Tensor):  # type: ignore[unreachable] # users may ignore the annotation
         raise TypeError(
-            f"expected {name} to be a float or a pair (low, high) to draw from, got a tensor; one "
-            f"{name} an image is given to the call: (source, target, {name}={name})"
+            f"expected {name} to be a float or a pair (low, high) to draw from, got a tensor; pass "
+            f"one {name} per image to the call: (source, target, {name}={name})"
         )
     bounds = tuple(value) if isinstance(value, Sequence) else (value, value)
     if len(bounds) != 2 or not 0 <= bounds[0] <= bounds[1] <= highest:

@@ -1,7 +1,7 @@
-"""From beta to the paper's b, the highest frequency whose amplitude is swapped.
+"""Conversion of beta to the paper's b, the highest frequency whose amplitude is swapped.
 
 ``b = floor(min(H, W) * beta)`` in float64, with beta rounded to seven decimal places. A float32
-holds that many, so that 0.29 means the same as a float and in a tensor.
+holds that many. So 0.29 gives the same b as a Python float and in a float32 tensor.
 """
 
 import math
@@ -18,7 +18,7 @@ _PLACES = 1e7
 
 
 def highest_frequency(beta: float, images: Tensor) -> int:
-    """The b of a beta for images of this size."""
+    """The frequency b of a beta, for images of this size."""
     if not 0 <= beta <= 0.5:
         raise ValueError(f"expected beta in [0, 0.5], where 0.5 swaps everything, got {beta}")
     return math.floor(round(beta * _PLACES) / _PLACES * min(images.shape[-2:]))
@@ -29,8 +29,8 @@ def windows(
 ) -> tuple[int | None, Tensor | None]:
     """The highest b of a batch, and for a tensor of betas the b of each image, ``(B, 1, 1, 1, 1)``.
 
-    A tensor's values are read where they are at hand. Elsewhere the highest b is that of ``most``,
-    which no beta is known to exceed, or None, and an image's b is NaN where its beta is refused.
+    If the values of a tensor cannot be read, the highest b is that of ``most``, an upper bound of
+    the betas, or None. The b of an image is NaN if its beta is out of range.
     """
     batch_size, side = len(images), min(images.shape[-2:])
     if isinstance(beta, Sequence):
