@@ -22,7 +22,7 @@ def figures(monkeypatch):
 
 @pytest.mark.parametrize("name", ["components", "networks", "differences", "runs"])
 def test_the_tables_are_those_of_the_results(figures, name):
-    assert f"% {name}\n\n{figures.tables()[name]}\n\n% end" in PAGE
+    assert f"<!-- {name} -->\n\n{figures.tables()[name]}\n\n<!-- end -->" in PAGE
 
 
 def test_the_plot_is_that_of_the_results(figures):

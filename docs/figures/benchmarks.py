@@ -1,7 +1,7 @@
 """The tables and the plot of docs/benchmarks.md: python docs/figures/benchmarks.py.
 
-All figures come from benchmarks/results/*.json. A table replaces what stands between ``% NAME`` and
-``% end`` in the page, and the plot carries its rows as a description, so that
+All figures come from benchmarks/results/*.json. A table replaces the text between the comments
+``<!-- NAME -->`` and ``<!-- end -->`` of the page, and the plot carries its rows as a description, so that
 tests/test_benchmarks.py sees where either is older than the results.
 """
 
@@ -28,7 +28,8 @@ def main() -> None:
     """Write the page's tables, and the plot."""
     page = PAGE.read_text()
     for name, table in tables().items():
-        before, _, after = re.split(rf"(?<=% {name}\n)(.*?)(?=% end)", page, flags=re.DOTALL)[:3]
+        start, end = f"<!-- {name} -->", "<!-- end -->"
+        before, _, after = re.split(rf"(?<={start}\n)(.*?)(?={end})", page, flags=re.DOTALL)[:3]
         page = f"{before}\n{table}\n\n{after}"
     PAGE.write_text(page)
     plot([*components(), *networks()])
