@@ -57,7 +57,7 @@ class Config:
     overwrite: bool = False
     """Replace a bank that exists."""
     size: tuple[int, int] = (96, 192)
-    """Height and width at which styles are measured. Source images may have another size."""
+    """Height and width at which styles are measured. For larger source images, use their size."""
     style: Style = "amplitude"
     """Low-frequency amplitudes (FDA), mean and covariance of colours, or LAB histograms."""
     beta: float = 0.1

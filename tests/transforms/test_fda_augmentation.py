@@ -8,6 +8,7 @@ import weakref
 
 import pytest
 import torch
+from kornia.augmentation import AugmentationSequential
 
 from oracles.images import assert_exact, images
 from uda_seg.transforms import FDA, fourier_domain_adaptation, low_frequency_amplitude
@@ -248,8 +249,26 @@ def test_refuses_a_tensor_of_betas_and_says_where_it_goes():
         FDA(torch.tensor([0.01, 0.1]))
 
 
+def test_refuses_parameters_of_another_number_of_images():
+    fda = FDA(0.05)
+    fda(*images(4, 3, 8, 8))
+    with pytest.raises(ValueError, match="expected 4 images, as in the call of params, got 3"):
+        fda(*images(3, 3, 8, 8), params=fda._params)
+
+
+def test_names_the_parameters_in_those_of_a_container():
+    augment = AugmentationSequential(fda := FDA(0.05), data_keys=["input"])
+    source, target = images(2, 3, 8, 8)
+    fda.set_target(target)
+    augment(source)
+    (params,) = augment._params
+    with pytest.raises(TypeError, match=r"got ParamItem; of a container, .*\[i\]\.data"):
+        fda(source, target, params=params)
+    fda(source, target, params=params.data)
+
+
 def test_refuses_a_beta_in_the_place_of_parameters_and_says_its_name():
-    with pytest.raises(TypeError, match=r"got float; pass a setting by its name"):
+    with pytest.raises(TypeError, match=r"got float; .* pass a setting by its name"):
         FDA()(*images(2, 3, 8, 8), 0.1)
 
 

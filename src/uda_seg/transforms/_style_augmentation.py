@@ -80,13 +80,19 @@ class StyleAugmentation(IntensityAugmentationBase2D):
         """
         if params is not None and not isinstance(params, Mapping):
             raise TypeError(
-                f"expected params of an earlier call, got {type(params).__name__}; pass a setting "
-                "by its name: (source, target, strength=0.5)"
+                f"expected params of an earlier call, got {type(params).__name__}; of a container, "
+                "pass container._params[i].data; pass a setting by its name: "
+                "(source, target, strength=0.5)"
             )
         check_floating_point(source, "source images")
         style = self._target if target is None else self._as_batch(target)
+        shape = self.transform_tensor(source).shape
+        made_for = len((params or {}).get("batch_prob", range(shape[0])))
+        if made_for != shape[0]:
+            raise ValueError(
+                f"expected {made_for} images, as in the call of params, got {shape[0]}"
+            )
         if params is None:
-            shape = self.transform_tensor(source).shape
             params = {**self.forward_parameters(shape), **self._choice(style, shape[0])}
         # kornia keeps its arguments in several places. A list can be emptied afterwards.
         lent = [style]

@@ -1,0 +1,42 @@
+"""The plot of docs/realtime.md: PYTHONPATH=tests:examples python docs/figures/realtime.py.
+
+Accuracy on CamVid against time, from benchmarks/results/realtime.json and distillation.json.
+"""
+
+from statistics import mean
+
+from drawing import BLUE, GREEN, ORANGE, PURPLE, save_chart
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from published.benchmarks import quickest, results
+from published.realtime import ADAPTED, adapted
+
+COLORS = dict(zip(ADAPTED, (BLUE, GREEN, PURPLE, ORANGE), strict=True))
+MARKERS = {32: "o", "bf16": "s", "int8": "^"}
+
+
+def main() -> None:
+    """Write realtime.svg."""
+    figure = Figure(figsize=(7, 3.6), layout="constrained")
+    axis = figure.subplots()
+    for backbone, color in COLORS.items():
+        times = results("realtime")["results"][f"{backbone} 512x1024"]["times"]
+        found = [quickest(times, bits)["median_ms"] for bits in MARKERS]
+        score = mean(adapted(backbone))
+        axis.plot(found, [score] * len(found), color=color, linewidth=1)
+        for milliseconds, marker in zip(found, MARKERS.values(), strict=True):
+            axis.plot(milliseconds, score, marker, color=color)
+        axis.annotate(backbone, (max(found), score), (6, -3), textcoords="offset points")
+    for rate in (10, 25):
+        axis.axvline(1000 / rate, color="lightgrey", linewidth=1, zorder=0)
+        axis.annotate(f"{rate} fps", (1000 / rate, 1), (3, -10), "data", ("axes fraction", 0))
+    names = {"float32": "o", "bfloat16": "s", "int8": "^"}
+    handles = [Line2D([], [], color="grey", marker=m, linestyle="") for m in names.values()]
+    axis.legend(handles, names, loc="lower right")
+    axis.set(xlim=(25, 190), xlabel="ms for an image of 512x1024, two CPU cores")
+    axis.set_ylabel("adapted mIoU on CamVid, %")
+    save_chart(figure, "realtime", "accuracy against time")
+
+
+if __name__ == "__main__":
+    main()
