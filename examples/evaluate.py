@@ -62,8 +62,8 @@ class Config:
     ids: dict[int, int] | None = None
     """Pairs of an id in the labels and its train id, for a folder without a description. With
     --data-set folder and no ids, the labels hold Cityscapes' train ids."""
-    split: str = "val"
-    """Split to score, such as fog/val of ACDC, or ``all`` of a data set without splits."""
+    split: str | None = None
+    """Split to score, such as fog/val of ACDC. By default ``val``, or the only one."""
     skip: Path | None = None
     """Report of ``check_data.py``. The images that it lists are left out."""
     missing: Missing = "raise"
@@ -128,8 +128,8 @@ def main(config: Config) -> None:
     """Score every image once, over all processes, and write the report."""
     fabric = Fabric(devices=config.processes)
     fabric.launch()
-    name, data = open_data(config)
-    fabric.print(f"{config.root}, read as {name}")
+    name, split, data = open_data(config)
+    fabric.print(f"{config.root}, read as {name}, {split}")
     classes = classes_of(name, config.root)
     baseline = open_baseline(config, data, len(classes))
     if not config.submission:
@@ -149,7 +149,7 @@ def main(config: Config) -> None:
         if config.submission and not any(matrix.any() for matrix in matrices.values()):
             text = "No labels: wrote the submission alone."
         else:
-            about = {**asdict(config), "data_set": name}
+            about = {**asdict(config), "data_set": name, "split": split}
             text = write_report(folder, about, matrices, classes, baseline)
             if config.pictures:
                 samples = [data[index] for index in evenly_spaced(len(data), config.pictures)]
@@ -160,20 +160,19 @@ def main(config: Config) -> None:
     console().print(f"see {config.output}", soft_wrap=True)
 
 
-def open_data(config: Config) -> tuple[Name, SegmentationFolder]:
-    """Open the data set, without labels where a submission needs none and has none."""
+def open_data(config: Config) -> tuple[Name, str, SegmentationFolder]:
+    """Open a split of the data set, without labels where a submission has none."""
     name = name_of(config.root, config.data_set, config.ids)
     options: dict[str, Any] = {"missing": config.missing}
     options |= {"ids": config.ids} if config.ids else {}
     options |= {"skip": config.skip} if config.skip else {}
     readers = split_readers(name, config.root, **options)
-    if config.split not in readers:
-        raise ValueError(
-            f"expected --split out of {', '.join(readers)} for {name}, got {config.split}"
-        )
-    read = readers[config.split]
+    split = config.split or ("val" if len(readers) > 1 else next(iter(readers)))
+    if split not in readers:
+        raise ValueError(f"expected --split out of {', '.join(readers)} for {name}, got {split}")
+    read = readers[split]
     try:
-        return name, read()
+        return name, split, read()
     except (FileNotFoundError, ValueError) as error:
         if not config.submission:
             if isinstance(error, FileNotFoundError):
@@ -181,7 +180,7 @@ def open_data(config: Config) -> tuple[Name, SegmentationFolder]:
                     read(missing="skip")
                     error.add_note("--missing skip leaves out images without a label")
             raise
-    return name, read(labels=False)
+    return name, split, read(labels=False)
 
 
 def open_baseline(config: Config, data: SegmentationFolder, num_classes: int) -> Matrices | None:

@@ -79,7 +79,10 @@ def on_disk(name: Name, root: Path, readers: Mapping[str, Reader]) -> dict[str, 
         found = "found no image there" if root.is_dir() else "which is no folder"
         images = read_description(root).images if is_described(root) else "images"
         where = root / images if name == "folder" else root
-        raise FileNotFoundError(f"expected the layout of {name} with images in {where}, {found}")
+        other = "; data_set.toml can name other folders" if name == "folder" else ""
+        raise FileNotFoundError(
+            f"expected the layout of {name} with images in {where}, {found}{other}"
+        )
     return there
 
 

@@ -135,7 +135,7 @@ def test_images_of_many_sizes_are_scored_at_the_size_of_their_labels(config, tmp
         WRITERS["gta5"](
             tmp_path / "gta5", f"{place:05d}", image=some_image(size), ids=some_ids(size)
         )
-    config = replace(config, root=tmp_path / "gta5", split="all", batch_size=4, size=(64, 96))
+    config = replace(config, root=tmp_path / "gta5", batch_size=4, size=(64, 96))
     main(config)
     found, model = matrices(config), BiSeNet.from_pretrained(network)
     for image, label, name in GTA5(tmp_path / "gta5"):
@@ -229,7 +229,7 @@ def test_classes_that_camvid_does_not_tell_apart_count_as_one(config, network, t
 def test_a_folder_of_ones_own_is_scored_by_its_ids(config, tmp_path):
     save(tmp_path / "own" / "images" / "a.png", some_image((40, 64)))
     save(tmp_path / "own" / "labels" / "a.png", some_ids((40, 64), ids=2))
-    config = replace(config, root=tmp_path / "own", data_set="folder", split="all")
+    config = replace(config, root=tmp_path / "own", data_set="folder")
     main(replace(config, ids={0: 13, 1: 255}))
     assert matrices(config)["images/a"].sum(1).nonzero().tolist() == [[13]]
 

@@ -40,7 +40,7 @@ README = {
 
 GUIDE = {
     "strong augmentation of source images": "no adaptation, strong augmentation",
-    "control: they pass through batch norm": "control",
+    "control: target images also pass through batch norm": "control",
     "[FDA](fda.md), beta 0.10": "FDA 0.10",
     "[mean and covariance](color-transfer.md) of colours": "mean and covariance",
     "[light discriminator](discriminators.md)": "light D",
