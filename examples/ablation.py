@@ -29,9 +29,9 @@ from study.runner import run_study
 from study.tables import selection_table, study_table
 from training.config import TrainingConfig
 from training.distributed import open_fabric
-from training.domains import Domains, Labels, open_domains
+from training.domains import Domains, Labels, evenly_spaced, open_domains
 
-PICTURED = ("target only", "no adaptation", "light D", "light D + FDA 0.10")
+PICTURED = 6  # networks in the picture, at most
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,8 @@ def report(config: Config, results: Mapping[str, Mapping[int, Result]], domains:
     with atomic_path(training.output / "results.md") as file:
         file.write_text(text)
     first = config.seeds[0]
-    networks = {name: results[name][first].network for name in PICTURED if name in results}
+    shown = [config.rows[index] for index in evenly_spaced(len(config.rows), PICTURED)]
+    networks = {name: results[name][first].network for name in shown}
     picture = training.output / "comparison.png"
     save_comparison(
         picture, domains.held_out, networks, size=training.size, classes=domains.classes

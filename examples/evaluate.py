@@ -15,7 +15,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from math import inf
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -52,9 +52,9 @@ _RAW_IDS = np.array([row.raw_id for row in TRAIN_CLASSES], dtype=np.uint8)
 class Config:
     """Settings of an evaluation."""
 
-    network: tyro.conf.Positional[str]
+    network: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="NETWORK")]
     """Folder or hub name of what save_pretrained wrote, or a file of weights."""
-    root: tyro.conf.Positional[Path]
+    root: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DATA-SET")]
     """Folder of the data set."""
     data_set: Name | None = None
     """Layout of the data set. By default it is guessed: a ``folder`` if there are ids or a
@@ -79,7 +79,7 @@ class Config:
     scales: tuple[float, ...] = ()
     """Average the predictions of each image at these scales, such as 0.75 1.0 1.25."""
     window: tuple[int, int] | None = None
-    """Height and width of sliding windows. Neighbours overlap by a third."""
+    """Height and width of sliding windows, at most --size. Neighbours overlap by a third."""
     backbone: str | None = None
     """Backbone of a network whose weights are in a file."""
     batch_size: int = 4
@@ -111,6 +111,8 @@ class Config:
                 "expected --scales above 0 and a --window of at least 32x32, got "
                 f"{self.scales} and {self.window}"
             )
+        if self.window and self.size and any(map(int.__gt__, self.window, self.size)):
+            raise ValueError(f"expected a --window up to --size {self.size}, got {self.window}")
         if self.output.exists() and not (self.output / "evaluation.json").is_file():
             raise FileExistsError(
                 f"expected --output to be new or an evaluation, got {self.output}, which is "

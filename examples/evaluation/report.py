@@ -32,6 +32,7 @@ resemble each other. {date}, torch {torch}, {device}.
 
 {table}
 """
+_INPUT = ("size", "window", "flip", "scales")  # settings that change what the network sees
 
 
 def score_intervals(
@@ -140,11 +141,29 @@ def write_report(
     ]
     table = markdown_table(["", *plain], rows)
     named = {name: escaped(str(config[name])) for name in ("network", "split")}
-    seen = config["size"] or "their own size"
-    text = _TEXT.format(**about | named, seen=seen, table=table)
+    text = _TEXT.format(**about | named, seen=_seen(config), table=table)
+    if (other := _baseline_settings(config)) and (how := _seen(other)) != _seen(config):
+        text += f"\nThe baseline saw the images at {how}: the gain is not of the network alone.\n"
     charts = "".join(f"\n![{file.stem}]({file.name})\n" for file in sorted(folder.glob("*.png")))
     (folder / "report.md").write_text(text + charts, "utf-8", errors="backslashreplace")
     return text
+
+
+def _seen(config: Mapping[str, Any]) -> str:
+    """How the network saw the images, in words."""
+    size, *ways = (config.get(name) for name in _INPUT)
+    used = [f"{name} {way}" for name, way in zip(_INPUT[1:], ways, strict=True) if way]
+    return ", ".join([str([*size]) if size else "their own size", *used])
+
+
+def _baseline_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of the baseline's evaluation, or nothing if they cannot be read."""
+    try:
+        text = (Path(config["baseline"]) / "evaluation.json").read_text()
+        about: dict[str, Any] = json.loads(text)["about"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}
+    return about
 
 
 def _plain(names: Sequence[str], column: Tensor) -> dict[str, list[float] | None]:

@@ -103,9 +103,10 @@ def _plain(value: Any) -> Any:
         return {**_plain(value.func), **changed}
     if callable(value):
         name = getattr(value, "__name__", repr(value))
-        if "<lambda>" in name or " at 0x" in name:
+        if "<lambda>" in name or " at 0x" in name or getattr(value, "__closure__", None):
             raise ValueError(
-                f"expected a function with a name, or a repr with settings, got {name}"
+                f"expected a function that its name identifies, got {name}; define it in a module "
+                "and give its settings by functools.partial"
             )
         return name if isinstance(value, type) else {"function": name}
     if isinstance(value, Path):

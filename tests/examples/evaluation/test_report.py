@@ -93,3 +93,19 @@ def test_an_evaluation_that_a_killed_run_moved_aside_is_found(tmp_path):
     torch.save(some_matrices(), aside / "matrices.pt")
     assert len(load_matrices(tmp_path / "evaluation", 19)) == 6
     assert [each.name for each in tmp_path.iterdir()] == ["evaluation"]
+
+
+def test_a_baseline_of_other_settings_is_told(tmp_path):
+    matrices = {"a": torch.eye(19, dtype=torch.int64)}
+    (tmp_path / "first").mkdir()
+    (tmp_path / "second").mkdir()
+    text = write_report(tmp_path / "first", CONFIG, matrices, CITYSCAPES)
+    assert "saw them at their own size." in text
+    config = {**CONFIG, "size": (48, 96), "flip": True, "baseline": tmp_path / "first"}
+    text = write_report(tmp_path / "second", config, matrices, CITYSCAPES, matrices)
+    assert "saw them at [48, 96], flip True." in text
+    assert "The baseline saw the images at their own size" in text
+    same = {**CONFIG, "baseline": tmp_path / "first"}
+    assert "The baseline saw" not in write_report(
+        tmp_path / "second", same, matrices, CITYSCAPES, matrices
+    )

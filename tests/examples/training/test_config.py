@@ -135,8 +135,14 @@ def test_a_row_that_nothing_could_tell_from_another_is_refused():
         def __call__(self, images, _):
             return images
 
-    for style in (lambda images, _: images, partial(lambda images, _: images), Style()):
-        with pytest.raises(ValueError, match="a function with a name, or a repr with settings"):
+    strength = 0.5
+
+    def captures(images, _):
+        return images * strength
+
+    anonymous = lambda images, _: images  # noqa: E731
+    for style in (anonymous, partial(anonymous), captures, Style()):
+        with pytest.raises(ValueError, match="a function that its name identifies"):
             compared(row=Row(style=style))
 
 
