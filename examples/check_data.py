@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import strftime
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
 from rich.table import Table
@@ -39,7 +39,7 @@ __all__ = ["Config", "inspect_splits", "main"]
 class Config:
     """Settings of a check."""
 
-    root: tyro.conf.Positional[Path]
+    root: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DATA-SET")]
     """Folder of the data set, as its reader expects it."""
     data_set: Name | None = None
     """Layout of the data set. By default it is guessed: a ``folder`` if there are ids or a

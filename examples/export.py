@@ -18,7 +18,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import torch
 import tyro
@@ -41,7 +41,7 @@ from uda_seg.models import BiSeNet
 class Config:
     """What goes into the file."""
 
-    network: tyro.conf.Positional[str | None] = None
+    network: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="NETWORK")] = None
     """Folder or hub name of what save_pretrained wrote, or a file of weights. Without it, an
     untrained network is exported, to try things out."""
     output: Path = Path("runs/export/bisenet.onnx")

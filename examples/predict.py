@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Annotated, NamedTuple, TypeVar
 
 import torch
 import tyro
@@ -44,10 +44,10 @@ VIDEO_MOMENTUM = 0.1  # a frame's share in the statistics of a video
 class Config:
     """What to predict, and with what."""
 
-    network: tyro.conf.Positional[str]
+    network: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="NETWORK")]
     """Folder or hub name of what save_pretrained wrote, a file of weights, or an ONNX file of
     export.py."""
-    images: tyro.conf.Positional[Path]
+    images: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="IMAGES")]
     """A picture, a folder of pictures, or a video."""
     output: Path = Path("runs/predict")
     """Folder for the overlays."""

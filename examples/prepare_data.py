@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -35,7 +35,7 @@ VERSION = 1  # of the files: a copy of another version is another copy
 class Config:
     """Settings of a preparation."""
 
-    root: tyro.conf.Positional[Path]
+    root: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DATA-SET")]
     """Folder of the data set, as its reader expects it."""
     output: Path
     """Folder for the copy."""

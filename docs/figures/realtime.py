@@ -8,8 +8,7 @@ from statistics import mean
 from drawing import BLUE, GREEN, ORANGE, PURPLE, save_chart
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from published.benchmarks import quickest, results
-from published.realtime import ADAPTED, adapted
+from published.benchmarks import ADAPTED, adapted, quickest, results
 
 COLORS = dict(zip(ADAPTED, (BLUE, GREEN, PURPLE, ORANGE), strict=True))
 MARKERS = {32: "o", "bf16": "s", "int8": "^"}

@@ -106,6 +106,8 @@ def load_checkpoint(
 
 
 def _load_weights(file: Path, backbone: str | None) -> BiSeNet:
+    if file.suffix == ".onnx":
+        raise ValueError(f"expected a network of torch, got {file}; predict.py runs ONNX files")
     if backbone is None:
         raise ValueError(f"expected --backbone for the weights in {file}, got none")
     state = load_tensors(file)

@@ -1,6 +1,9 @@
 """The lines of the components' pages, from the benchmarks' results."""
 
-from published import results
+from statistics import mean, stdev
+
+from evaluation.results import read_results
+from published import ROOT, results
 
 STEPS = ("4x96x192, lcnet_050", "1x512x1024, resnet18")
 
@@ -103,6 +106,34 @@ def quickest(times, bits=32):
     return min(found, key=lambda figures: figures["median_ms"])
 
 
+ADAPTED = {  # who trained the network of a backbone on CamVid: results and row
+    "tf_efficientnet_lite0": ("camvid", "self-training, rare classes"),
+    "resnet18": ("distillation", "distilled, resnet18"),
+    "mobilenetv4_conv_small": ("distillation", "distilled, mobilenetv4_conv_small"),
+    "lcnet_050": ("distillation", "distilled"),
+}
+
+
+def adapted(backbone):
+    """MIoU in % of each seed on CamVid."""
+    study, row = ADAPTED[backbone]
+    found = read_results(ROOT / f"benchmarks/results/{study}.json")[row]
+    return [100 * each["mIoU"] for each in found.values()]
+
+
+def choice():
+    """Which backbone and runtime for which rate, at 512x1024."""
+    for backbone in ADAPTED:
+        times = results("realtime")["results"][f"{backbone} 512x1024"]["times"]
+        score = adapted(backbone)
+        accuracy = f"{mean(score):.1f}" + (f" ± {stdev(score):.1f}" if len(score) > 1 else "")
+        found = [quickest(times, bits) for bits in (32, "bf16", "int8")]
+        best = min(found, key=lambda figures: figures["median_ms"])
+        (runtime,) = (way for way, figures in times.items() if figures is best)
+        rate = f"{1e3 / best['median_ms']:.0f}"
+        yield f"`{backbone}`", accuracy, *map(ms, found), rate, runtime
+
+
 def frames():
     found = results("realtime")["results"]
     for backbone in dict.fromkeys(name.split()[0] for name in found):
@@ -117,9 +148,7 @@ def frames():
 
 def inference(key="times"):
     for name, figures in results("realtime")["results"].items():
-        times = figures[key]
-        gains = (ratio(times["eager"], quickest(times, bits)) for bits in (32, "bf16", "int8"))
-        yield f"`{name.replace(' ', '`, ')}", *map(ms, times.values()), *gains
+        yield f"`{name.replace(' ', '`, ')}", *map(ms, figures[key].values())
 
 
 def inference_on_one_thread():
@@ -158,6 +187,7 @@ PAGES = {
     training_losses: "docs/training-loss.md",
     adaptation_step: "docs/training-step.md",
     discriminators: "docs/training-step.md",
+    choice: "docs/realtime.md",
     frames: "docs/realtime.md",
     inference: "docs/realtime.md",
     inference_on_one_thread: "docs/realtime.md",
