@@ -1,8 +1,8 @@
 """The tables and the plot of docs/benchmarks.md: python docs/figures/benchmarks.py.
 
 All figures come from benchmarks/results/*.json. A table replaces the text between the comments
-``<!-- NAME -->`` and ``<!-- end -->`` of the page, and the plot carries its rows as a description, so that
-tests/test_benchmarks.py sees where either is older than the results.
+``<!-- NAME -->`` and ``<!-- end -->`` of the page. The plot carries its rows as a description, so
+that tests/test_benchmarks.py sees where either is older than the results.
 """
 
 import re
