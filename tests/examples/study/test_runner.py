@@ -128,23 +128,26 @@ def test_the_last_step_is_always_evaluated(run):
     assert [each.step for each in result.evaluations] == [3, 4]
 
 
-def stopped_at(number):
+class StoppedAt:
     """A step that breaks off like a user, and then never again."""
-    calls = []
 
-    def some_step(fabric, networks, batch):
-        calls.append(batch)
-        if len(calls) == number:
+    def __init__(self, number):
+        self.number, self.calls = number, 0
+
+    def __repr__(self):
+        return "some_step"
+
+    def __call__(self, fabric, networks, batch):
+        self.calls += 1
+        if self.calls == self.number:
             raise KeyboardInterrupt
         return source_step(fabric, networks, batch)
-
-    return some_step
 
 
 def test_evaluations_and_weights_outlive_a_stop(run, tmp_path):
     options = {"evaluate_every": 1, "checkpoint_every": 2, "warmup_steps": 0}
-    whole = run({"row": Recipe(stopped_at(9))}, output=tmp_path / "whole", **options)["row"]
-    rows = {"row": Recipe(stopped_at(3))}
+    whole = run({"row": Recipe(StoppedAt(9))}, output=tmp_path / "whole", **options)["row"]
+    rows = {"row": Recipe(StoppedAt(3))}
     with pytest.raises(KeyboardInterrupt):
         run(rows, **options)
     again = run(rows, **options)["row"]
