@@ -13,6 +13,8 @@ from oracles.street_files import WRITERS, some_image
 # Last, so that no script hides an installed package: examples/evaluate.py and the hub's evaluate.
 sys.path += [str(Path(__file__).parent / folder) for folder in ("examples", "docs/figures")]
 
+collect_ignore = ["docs/conf.py"]  # which needs Sphinx
+
 # No deadline, since shared machines stall now and then; the same examples in every run, so that a
 # failure speaks of the change at hand.
 settings.register_profile("uda-seg", deadline=None, derandomize=True, max_examples=40)
