@@ -9,8 +9,7 @@ statistics of target images (AdaBN). ``--no-class-mix``, ``--no-masked``, ``--no
 ``--beta None`` and ``--no-photometric`` leave a part out. ``--teacher`` adds a third row,
 "distilled": a trained network, such as a larger one, teaches a new network on target images, which
 also learns from source images as "self-training" does. With ``--source-free`` it learns from target
-images alone, and no source is read. On real data, with an
-ImageNet backbone:
+images alone, and no source is read. On real data, with an ImageNet backbone:
 
     python examples/self_training.py --source-root GTA5 --target-root cityscapes --size 512 1024 \
         --backbone resnet18 --pretrained --steps 40000 --warmup-steps 2000 --learning-rate 4e-4 \

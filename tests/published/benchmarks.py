@@ -1,9 +1,10 @@
 """The lines of the components' pages, from the benchmarks' results."""
 
-from statistics import mean, stdev
+from statistics import mean
 
 from evaluation.results import read_results
 from published import ROOT, results
+from published.studies import spread
 
 STEPS = ("4x96x192, lcnet_050", "1x512x1024, resnet18")
 
@@ -126,7 +127,7 @@ def choice():
     for backbone in ADAPTED:
         times = results("realtime")["results"][f"{backbone} 512x1024"]["times"]
         score = adapted(backbone)
-        accuracy = f"{mean(score):.1f}" + (f" ± {stdev(score):.1f}" if len(score) > 1 else "")
+        accuracy = spread(score) if len(score) > 1 else f"{mean(score):.1f}"
         found = [quickest(times, bits) for bits in (32, "bf16", "int8")]
         best = min(found, key=lambda figures: figures["median_ms"])
         (runtime,) = (way for way, figures in times.items() if figures is best)
